@@ -1,0 +1,56 @@
+"""What a family may ask of a network: the base types that YAML files name and families import."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module, ABC):
+    """Any network that an experiment can name. A base type of our own keeps the command line's help short."""
+
+
+class Generator(Network):
+    """G(z, y) -> x: noise (and a condition) to an image [N, C, H, W] or a point [N, d] in the data's value range."""
+
+    z_dim: int
+    out_shape: tuple[int, ...]  # of one sample: (C, H, W), or (d,) for points
+    num_classes: int | None = None
+
+    def sample_z(self, n: int) -> Tensor:
+        """Draw z ~ N(0, I), [n, z_dim], on the generator's device, from its global random stream."""
+        weight = next(self.parameters())
+        return torch.randn(n, self.z_dim, device=weight.device)
+
+    @abstractmethod
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Map ``z`` [N, z_dim] and a condition ``y`` to samples [N, *out_shape]."""
+
+
+class Discriminator(Network):
+    """D(x, y) -> logits, [N] or patches [N, h, w]; a critic's score where the loss is Wasserstein's."""
+
+    blocks: nn.Sequential  # from the image to the head; Freeze-D (Mo et al. 2020) holds the first of them still
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Judge ``x`` [N, C, H, W] (or points [N, d]) under the condition ``y``."""
+
+
+class Classifier(Network):
+    """x -> class logits [N, K]; ``features`` is the tap that scores are measured on."""
+
+    dim: int
+    num_classes: int
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """The last hidden layer of ``x`` [N, C, H, W]: [N, dim]."""
+
+    @abstractmethod
+    def head(self, features: Tensor) -> Tensor:
+        """Class logits [N, num_classes] of ``features`` [N, dim]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits [N, num_classes] of ``x`` [N, C, H, W]."""
+        return self.head(self.features(x))
