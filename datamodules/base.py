@@ -1,0 +1,80 @@
+"""Images held in memory as uint8: made floats in the value range, and augmented, a batch at a time."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from torch import Tensor
+
+from datamodules.augment import Augmentation
+from datamodules.functional.quantise import ValueRange, from_uint8
+from datamodules.memory import Batch, InMemoryDataModule, LabelledSet
+
+
+@dataclass(frozen=True)
+class ImageSet(LabelledSet):
+    """One split as 8-bit images, un-augmented and in fixed order: ``s[i:j]`` is uint8 [n, C, H, W]."""
+
+    name: str
+    split: str
+    images: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+
+    @property
+    def x(self) -> Tensor:
+        """The images."""
+        return self.images
+
+    def to(self, device: str) -> Self:
+        """The same set on ``device``."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+class ImageDataModule(InMemoryDataModule[ImageSet]):
+    """Feeds ``(x, y)``: x float32 [N, C, H, W] in ``value_range``, y int64 [N].
+
+    Args:
+        batch_size: images a batch, on each rank.
+        seed: of the order and of the augmentations.
+        augment: applied in turn to each training batch on the device, never to anything else.
+        device: where the uint8 images are kept, "cpu" or "cuda".
+        val_images: size of the fixed validation batch, the first of the test split; None is the whole split.
+
+    Raises:
+        ValueError: batch_size or val_images below 1, or a device that is not there.
+    """
+
+    value_range: ValueRange = (-1.0, 1.0)
+    image_shape: tuple[int, int, int]
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        seed: int = 0,
+        augment: list[Augmentation] | None = None,
+        device: str = "cpu",
+        val_images: int | None = 64,
+    ) -> None:
+        super().__init__(batch_size, seed, device, val_images)
+        self.augment = augment or []
+
+    @property
+    def out_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.image_shape
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Bytes to floats; in training then the augmentations, on a stream of their own."""
+        images, y = batch
+        x = from_uint8(images, self.value_range)
+        if self.augment and self.trainer and self.trainer.training:
+            self.seed_augmentation()
+            for augmentation in self.augment:
+                x = augmentation(x)
+        return x, y
+
+
+def data_root(root: str | None) -> Path:
+    """The folder that holds the data sets: ``root``, else the environment's ATELIER_DATA, else data/."""
+    return Path(root or os.environ.get("ATELIER_DATA") or "data")

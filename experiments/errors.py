@@ -1,0 +1,70 @@
+"""What the command line says when it cannot go on: one sentence that names the mistake and the fix."""
+
+import difflib
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+
+
+class AtelierError(Exception):
+    """Ends the command with one sentence on stderr and ``exit_code``."""
+
+    exit_code: int
+
+
+class UserError(AtelierError):
+    """The command as given cannot be run: nothing was begun."""
+
+    exit_code = 2
+
+
+class RunError(AtelierError):
+    """The command was sound and its run failed: what was written so far is kept."""
+
+    exit_code = 1
+
+
+def report(error: AtelierError) -> int:
+    """Print ``error`` on stderr, after its traceback where ATELIER_DEBUG=1, and return its exit code."""
+    if os.environ.get("ATELIER_DEBUG") == "1":
+        traceback.print_exception(error)
+    print(f"atelier: {one_line(str(error))}", file=sys.stderr)
+    return error.exit_code
+
+
+def one_line(text: str) -> str:
+    """``text`` with every run of white space as one blank, ending in a full stop."""
+    line = " ".join(text.split())
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that ``word`` was most likely meant to be, compared without case."""
+    by_fold = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.5)
+    return by_fold[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """``did you mean X?`` where some of ``known`` is near to ``word``, else ``otherwise``."""
+    found = nearest(word, known)
+    return otherwise if found is None else f"did you mean {found}?"
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether ``error``, or what it was raised from, is the system's "no space left"."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def sentence_of(error: BaseException) -> str:
+    """What ``error`` says; what the system says of a file names that file."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,205 @@
+"""LightningCLI with the house's rules: one sentence for a mistake, callbacks by name, nothing taken from checkpoints.
+
+The base class parses, builds and runs in its constructor. This one only parses there; ``build`` and ``make_trainer``
+follow when the command is known to be sound. What a checkpoint says of hyper-parameters is never merged into the
+configuration (Lightning issue 21455).
+"""
+
+import argparse
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from jsonargparse import set_parsing_settings
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from experiments.errors import UserError, sentence_of
+from experiments.explain import arguments_of, explain, refusal
+from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
+from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
+from lightning_modules.callbacks.classification import ClassificationScores
+from lightning_modules.callbacks.clock import Clock
+from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+from lightning_modules.callbacks.progress import ProgressLine
+from lightning_modules.callbacks.record import RunRecord
+from lightning_modules.callbacks.samples import ImageGrid
+
+HOUSE: dict[str, type[Callback]] = {
+    "clock": Clock,
+    "evaluation": GenerativeMetrics,
+    "classification": ClassificationScores,
+    "samples": ImageGrid,
+    "checkpoint": Checkpoints,
+    "record": RunRecord,
+    "progress": ProgressLine,
+}
+
+Layer = tuple[str, Mapping[str, Any]]  # where it comes from, and what it says
+
+
+class AtelierCLI(LightningCLI):
+    """The configuration of ``layers`` and then ``overrides``, parsed and checked.
+
+    Args:
+        layers: merged in order.
+        overrides: options of the command line, ``--key value``.
+        house: the callbacks that are top-level keys, each of which may be null.
+
+    Raises:
+        UserError: any mistake in them.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], overrides: Sequence[str], house: Mapping[str, type[Callback]] = HOUSE
+    ) -> None:
+        self.layers, self.house = layers, house
+        super().__init__(
+            model_class=L.LightningModule,
+            datamodule_class=L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False, "dump_header": []},
+            run=False,
+            args=list(overrides),
+        )
+
+    # --- parsing --------------------------------------------------------------------------------------------
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The root keys."""
+        parser.add_argument("--experiment", type=str, default="unnamed", help="name of the run's folder in runs_dir")
+        parser.add_argument("--runs_dir", type=str, default="runs", help="where run directories are made")
+        parser.add_argument("--seed_everything", type=int, default=0, help="seed of the run, its module and its data")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The house callbacks, each with its arguments or null, and the seed's links."""
+        set_parsing_settings(subclasses_disabled=list(self.house.values()))
+        for name, callback in self.house.items():
+            parser.add_argument(f"--{name}", type=callback | None, default=None)
+        parser.link_arguments("seed_everything", "model.init_args.seed")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Merge the layers, then the options."""
+        known = self.known_keys(parser)
+        heads = {key.split(".")[0] for key in known}
+        for where, layer in self.layers:
+            check_top(layer, where, heads, groups={"trainer"})
+        merged = keep_off((one_length(layer) for _, layer in self.layers), self.house)
+        texts = [word for layer in merged for word in ("--config", as_text(layer))]
+        try:
+            self.config = parser.parse_args([*texts, *one_length_options(args)])
+        except argparse.ArgumentError as error:
+            raise UserError(explain(str(error), known)) from error
+        if self.config.record is not None:
+            self.config.record.experiment = self.config.experiment
+
+    def known_keys(self, parser: LightningArgumentParser) -> set[str]:
+        """Every key but those of the classes that the configuration itself names."""
+        named = {
+            f"{name}.{argument}"
+            for name, callback in self.house.items()
+            for argument in arguments_of(f"{callback.__module__}.{callback.__qualname__}")
+            if argument not in ("class_path", "init_args")
+        }
+        return set(parser.get_defaults().keys()) | named | set(self.house)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: a checkpoint's hyper-parameters never override the configuration."""
+
+    def _set_seed(self) -> None:
+        """Nothing yet: ``build`` seeds."""
+
+    def instantiate_classes(self) -> None:
+        """Nothing yet: see ``build``."""
+
+    @property
+    def text(self) -> str:
+        """The whole resolved configuration as YAML, without what belongs to this machine."""
+        config = self.config.clone()
+        del config["runs_dir"]
+        return self.parser.dump(config, skip_unset=False, skip_validation=True)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return yaml.safe_load(self.text)
+
+    # --- building -------------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Seed, and make ``model``, ``datamodule`` and the callbacks.
+
+        Raises:
+            UserError: one of them refuses its arguments.
+        """
+        with users_mistakes():
+            L.seed_everything(self.config.seed_everything, workers=True, verbose=False)
+            self.config_init = self.parser.instantiate_classes(self.config)
+        self.model: L.LightningModule = self.config_init.model
+        self.datamodule: L.LightningDataModule = self.config_init.data
+
+    def make_trainer(self, root: Path, first: Sequence[Callback] = ()) -> L.Trainer:
+        """The trainer that works in ``root``, with the callbacks ``first``, the house's, then the user's.
+
+        Raises:
+            UserError: settings that Lightning refuses, such as more devices than there are.
+        """
+        settings: dict[str, Any] = {**self.config_init.trainer}
+        house = [self.config_init[name] for name in self.house if self.config_init[name] is not None]
+        settings["callbacks"] = [*first, *house, *as_list(settings["callbacks"])]
+        if settings["enable_checkpointing"] is None:  # else Lightning would add a callback of its own
+            settings["enable_checkpointing"] = any(isinstance(c, Checkpoint) for c in settings["callbacks"])
+        settings["plugins"] = [*as_list(settings["plugins"])]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in settings["plugins"]):
+            settings["plugins"].append(AtomicCheckpointIO())
+        settings["default_root_dir"] = str(root)
+        with users_mistakes():
+            return L.Trainer(**settings)
+
+
+USERS = (ValueError, OSError, MisconfigurationException, ModuleNotFoundError)  # mistakes to mend in the configuration
+
+
+@contextmanager
+def users_mistakes() -> Iterator[None]:
+    """Turn a refusal raised inside into a UserError of the same sentence; a bug stays what it is."""
+    try:
+        yield
+    except Exception as error:
+        cause = refusal(error)
+        if isinstance(cause, USERS):
+            raise UserError(sentence_of(cause)) from error
+        raise cause from None
+
+
+def as_list(value: Any) -> list[Any]:
+    """``value`` where it is a list, nothing as an empty one, anything else as a list of one."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def switch_off(cli: AtelierCLI, *names: str) -> None:
+    """Take the named callbacks out of a parsed configuration."""
+    for name in names:
+        cli.config[name] = None
+
+
+def hush_lightning() -> None:
+    """Silence what Lightning says at every start: hardware found, tips, and advice that does not fit our loaders."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated")  # Lightning's own
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training")  # EMA, extractors

@@ -1,0 +1,133 @@
+"""``atelier validate``, ``test`` and ``predict``: look at a trained model. They make no run directory."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+
+from experiments.errors import UserError
+from experiments.layers import read_layer
+from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
+from experiments.request import Request, read_request
+from experiments.runs import RunDirectory, open_run
+from experiments.train import parse, say
+from experiments.weights import check_weights, read_checkpoint
+from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+
+WRITERS = ("clock", "samples", "checkpoint", "record", "progress")  # callbacks that only training needs
+
+
+@dataclass
+class Subject:
+    """A parsed configuration and the checkpoint that goes with it."""
+
+    cli: AtelierCLI
+    checkpoint: Path
+    run: RunDirectory | None = None
+    which: str = "last"
+
+
+def find_subject(request: Request, command: str) -> Subject:
+    """What ``request`` is about: a run directory, a checkpoint in one, or an experiment with ``--ckpt FILE``.
+
+    Raises:
+        UserError: none of them.
+    """
+    target, which = request.target, request.own.get("--ckpt", "last")
+    if target is not None and target.endswith(".ckpt"):
+        file = Path(target)
+        if not file.is_file():
+            raise UserError(f"there is no checkpoint at {target}")
+        return in_run(open_run(str(file.resolve().parent.parent)), file, request, file.stem)
+    if target is not None and Path(target).is_dir():
+        run = open_run(target)
+        file = run.checkpoint(which) if which in ("last", "best") else Path(which)
+        return in_run(run, file, request, which)
+    if which in ("last", "best"):
+        cli_target = target or "an experiment"
+        raise UserError(
+            f"{command} needs trained weights: give a run directory, or `atelier {command} {cli_target} --ckpt FILE`"
+        )
+    return Subject(parse(request, command), Path(which), None, which)
+
+
+def in_run(run: RunDirectory, checkpoint: Path, request: Request, which: str) -> Subject:
+    """The subject whose configuration is ``run``'s."""
+    if not checkpoint.is_file():
+        there = sorted(path.stem for path in run.checkpoint("last").parent.glob("*.ckpt"))
+        raise UserError(f"there is no checkpoint at {checkpoint}: the run has {', '.join(there) or 'none'}")
+    files = [run.config, *(Path(config) for config in request.configs)]
+    layers: list[Layer] = [(file.name, read_layer(file)) for file in files]
+    return Subject(AtelierCLI(layers, request.overrides), checkpoint, run, which)
+
+
+def prepare(argv: Sequence[str], command: str, *own: str) -> tuple[Request, Subject]:
+    """Parse, build, and compare the checkpoint with the model."""
+    hush_lightning()
+    request = read_request(argv, own=("--ckpt", *own))
+    subject = find_subject(request, command)
+    switch_off(subject.cli, *WRITERS)
+    subject.cli.config.trainer.logger = False
+    subject.cli.build()
+    check_weights(subject.cli.model, read_checkpoint(subject.checkpoint), subject.checkpoint)
+    evaluation = subject.cli.config_init.evaluation
+    if isinstance(evaluation, GenerativeMetrics):
+        evaluation.checkpoint = subject.which
+    return request, subject
+
+
+def validate(argv: Sequence[str]) -> int:
+    """Print the scores on the validation data."""
+    _, subject = prepare(argv, "validate")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = subject.cli.make_trainer(Path(folder))
+        with users_mistakes():
+            trainer.validate(
+                subject.cli.model, datamodule=subject.cli.datamodule, ckpt_path=subject.checkpoint, verbose=False
+            )
+    return show_scores(trainer)
+
+
+def test(argv: Sequence[str]) -> int:
+    """Print the scores on the test data."""
+    _, subject = prepare(argv, "test")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = subject.cli.make_trainer(Path(folder))
+        with users_mistakes():
+            trainer.test(
+                subject.cli.model, datamodule=subject.cli.datamodule, ckpt_path=subject.checkpoint, verbose=False
+            )
+    return show_scores(trainer)
+
+
+def show_scores(trainer: L.Trainer) -> int:
+    """Print each score of a validation or test by name."""
+    scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    width = max(map(len, scores), default=0)
+    for name, value in scores.items():
+        say(f"{name:{width}}  {value:.6g}")
+    if not scores:
+        say("this experiment has no scores: give it an evaluation")
+    return 0
+
+
+def predict(argv: Sequence[str]) -> int:
+    """Write the predictions on the test data into a file that torch.load reads."""
+    request, subject = prepare(argv, "predict", "--out")
+    out = Path(request.own.get("--out", "predictions.pt"))
+    if out.exists():
+        raise UserError(f"{out} exists and is not overwritten: give another --out")
+    switch_off(subject.cli, "evaluation", "classification")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = subject.cli.make_trainer(Path(folder))
+        with users_mistakes():
+            batches = trainer.predict(
+                subject.cli.model, datamodule=subject.cli.datamodule, ckpt_path=subject.checkpoint
+            )
+    predictions = torch.cat([batch for batch in batches or [] if isinstance(batch, torch.Tensor)])
+    torch.save(predictions, out)
+    say(f"{len(predictions)} predictions {list(predictions.shape[1:])} in {out}")
+    return 0

@@ -1,0 +1,67 @@
+"""What was typed after a command: whom it is about, which YAMLs, which options are the command's own, and the rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.catalogue import DEFAULTS, find_experiment, find_file
+from experiments.errors import UserError
+
+
+@dataclass
+class Request:
+    """One command line, sorted.
+
+    Args:
+        target: the first word, unless it is an option: an experiment, a run directory or a checkpoint.
+        configs: the values of --config, in order.
+        own: the command's own options and their values.
+        overrides: all the rest, for the configuration.
+    """
+
+    target: str | None = None
+    configs: list[str] = field(default_factory=list)
+    own: dict[str, str] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+
+
+def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
+    """Sort ``argv``, in which the options ``own`` are the command's.
+
+    Raises:
+        UserError: one of them, or --config, stands without a value.
+    """
+    request, words = Request(), list(argv)
+    if words and not words[0].startswith("-"):
+        request.target = words.pop(0)
+    while words:
+        word = words.pop(0)
+        name, equals, value = word.partition("=")
+        if name not in ("--config", "-c", *own):
+            request.overrides.append(word)
+            continue
+        if not equals and (not words or words[0].startswith("--")):
+            raise UserError(f"{name} stands without a value: write {name} VALUE")
+        value = value if equals else words.pop(0)
+        if name in own:
+            request.own[name] = value
+        else:
+            request.configs.append(value)
+    return request
+
+
+def find_layers(request: Request, command: str) -> tuple[str | None, list[Path]]:
+    """The experiment's name, if it was named, and the files to merge, the defaults first.
+
+    Raises:
+        UserError: nothing was named, or a file is not there.
+    """
+    if request.target is None and not request.configs:
+        raise UserError(
+            f"{command} needs an experiment, such as `atelier {command} gan/dcgan_digits`: `atelier list` names them"
+        )
+    name, files = None, [DEFAULTS]
+    if request.target is not None:
+        name, file = find_experiment(request.target)
+        files.append(file)
+    return name, files + [find_file(config) for config in request.configs]

@@ -1,0 +1,56 @@
+"""What may change when a run goes on: its length, the hardware, the loggers and how it is looked at. Nothing else."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiments.errors import UserError
+
+MAY_CHANGE = (
+    "clock",
+    "evaluation",
+    "classification",
+    "samples",
+    "checkpoint",
+    "progress",
+    *(
+        f"trainer.{name}"
+        for name in (
+            "accelerator",
+            "devices",
+            "num_nodes",
+            "strategy",
+            "precision",
+            "logger",
+            "log_every_n_steps",
+            "profiler",
+            "enable_progress_bar",
+            "enable_model_summary",
+        )
+    ),
+)
+
+
+def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Compare a stored configuration with the one asked for.
+
+    Raises:
+        UserError: something else changed; every such key is listed.
+    """
+    before, after = dict(flat(old)), dict(flat(new))
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    refused = [key for key in changed if not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)]
+    if refused:
+        listed = ", ".join(f"{key} ({before.get(key)} to {after.get(key)})" for key in refused)
+        raise UserError(
+            f"a resumed run keeps its model, its data and its seed, and this would change {listed}: leave it out, or"
+            " start a new run"
+        )
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys as one path each, with their values; lists are values."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,137 @@
+"""``atelier sample``: pictures of a trained generator, with its averaged weights."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from experiments.errors import UserError
+from experiments.lightning_cli import HOUSE, hush_lightning, switch_off
+from experiments.look import Subject, find_subject
+from experiments.request import Request, read_request
+from experiments.train import show
+from experiments.weights import load_weights
+from lightning_modules.adversarial import AdversarialModule
+from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+
+OPTIONS = ("--count", "--interpolate", "--class", "--seed", "--ckpt", "--out")
+GRID = 64
+WALKS = 9  # latent walks side by side in one animation
+STEPS = 16  # frames between two latents
+FRAME_MS = 60
+
+
+def sample(argv: Sequence[str]) -> int:
+    """Write a grid, single pictures or an animation, and say where.
+
+    Raises:
+        UserError: an option does not fit the generator, or there is none.
+    """
+    hush_lightning()
+    request = read_request(argv, OPTIONS)
+    if request.target is None:
+        raise UserError("sample needs a run: `atelier sample RUN_DIR`, or the path of one of its checkpoints")
+    numbers = {name: number(request, name, least) for name, least in NUMBERS.items()}
+    subject = find_subject(request, "sample")
+    module, step = load_generator(subject)
+    classes = labels(module, numbers["--class"])
+    seed = numbers["--seed"] or 0
+    name = f"step{step}-seed{seed}" + (f"-class{numbers['--class']}" if classes is not None else "")
+    out = Path(request.own["--out"]) if "--out" in request.own else home(subject) / "generated"
+    torch.manual_seed(seed)
+    if numbers["--interpolate"] is not None:
+        written = animate(module, numbers["--interpolate"], classes, out / f"walk-{name}.webp")
+    elif numbers["--count"] is not None:
+        written = singles(module, numbers["--count"], classes, out, name)
+    else:
+        written = out / f"grid-{name}.png"
+        save_png(grid(draw(module, GRID, classes)), written)
+    print(show(written.resolve()))
+    return 0
+
+
+NUMBERS = {"--count": 1, "--interpolate": 2, "--class": 0, "--seed": 0}  # the least that each may be
+
+
+def number(request: Request, name: str, least: int) -> int | None:
+    """The whole number given for option ``name``."""
+    text = request.own.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise UserError(f"{name} expects a whole number of at least {least}, got {text!r}")
+    return int(text)
+
+
+def home(subject: Subject) -> Path:
+    """The run directory, or where the checkpoint lies."""
+    return subject.run.path if subject.run is not None else subject.checkpoint.resolve().parent
+
+
+def load_generator(subject: Subject) -> tuple[AdversarialModule, int]:
+    """The module with its weights, on the best device there is, and the step of its checkpoint."""
+    cli = subject.cli
+    switch_off(cli, "data", *HOUSE)
+    cli.config.trainer.logger = False
+    cli.build()
+    module = cli.model
+    if not isinstance(module, AdversarialModule):
+        raise UserError(f"{type(module).__name__} has no generator to sample from: give the run of a GAN")
+    if len(module.G.out_shape) != 3:
+        raise UserError(f"this generator makes points of {module.G.out_shape[0]} numbers, not pictures")
+    step = load_weights(module, subject.checkpoint)
+    return module.to("cuda" if torch.cuda.is_available() else "cpu"), step
+
+
+def labels(module: AdversarialModule, wanted: int | None) -> Tensor | None:
+    """The label [1] that ``--class`` asks for."""
+    if wanted is None:
+        return None
+    known = module.G.num_classes
+    if known is None:
+        raise UserError("this generator knows no classes: leave out --class")
+    if wanted >= known:
+        raise UserError(f"this generator knows the classes 0 to {known - 1}, not {wanted}")
+    return torch.tensor([wanted], device=module.device)
+
+
+def draw(module: AdversarialModule, n: int, y: Tensor | None) -> Tensor:
+    """``n`` pictures, uint8 [n, C, H, W], of the label ``y`` [1] or of any."""
+    return module.sample(n, y if y is None else y.expand(n))
+
+
+def singles(module: AdversarialModule, n: int, y: Tensor | None, out: Path, name: str) -> Path:
+    """Write ``n`` PNGs, a block at a time; the first are the same whatever ``n`` is."""
+    for start in range(0, n, GRID):
+        for i, image in enumerate(draw(module, GRID, y)[: n - start]):
+            save_png(image, out / f"{name}-{start + i:05d}.png")
+    return out
+
+
+def animate(module: AdversarialModule, latents: int, y: Tensor | None, path: Path) -> Path:
+    """Write round trips through ``latents`` latents as an animated WebP."""
+    z = torch.stack([module.G.sample_z(WALKS) for _ in range(latents)])  # [K, walks, z_dim]
+    if y is None and module.G.num_classes is not None:
+        y = torch.randint(module.G.num_classes, (WALKS,), device=module.device)
+    y = y if y is None else y.expand(WALKS)
+    first, *rest = [to_pil(grid(module.generate_image(point, y))) for point in round_trip(z)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first.save(path, save_all=True, append_images=rest, duration=FRAME_MS, loop=0, lossless=True)
+    return path
+
+
+def round_trip(z: Tensor) -> Iterator[Tensor]:
+    """Points [walks, d] on the way through ``z`` [K, walks, d] and back to the first, each way STEPS long."""
+    for start, end in zip(z, z.roll(-1, 0), strict=True):
+        for i in range(STEPS):
+            yield slerp(start, end, i / STEPS)
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """The point at ``t`` in [0, 1] on the great circle from ``a`` to ``b`` [n, d] (White 2016, section 2.1).
+
+    A straight line between Gaussian latents passes through norms that G has never seen.
+    """
+    angle = torch.acos((torch.cosine_similarity(a, b, dim=1)).clamp(-1 + 1e-6, 1 - 1e-6))[:, None]
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)

@@ -1,0 +1,175 @@
+"""``atelier fit``: begin a run in a directory of its own, or go on with one."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from experiments.catalogue import find_file
+from experiments.errors import RunError, UserError, disk_is_full, sentence_of
+from experiments.layers import read_layer
+from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
+from experiments.request import Request, find_layers, read_request
+from experiments.resume import refuse_changes
+from experiments.runs import RUN_DIR_VARIABLE, RunDirectory, create_run, inherited_run, is_child_rank, open_run
+from experiments.weights import check_weights, read_checkpoint
+from lightning_modules.callbacks.loggers import Run, RunLogger
+
+
+@dataclass
+class Opening(Callback):
+    """Writes a run's first files when all set-up has succeeded, and knows whether training has begun.
+
+    It stands first among the callbacks, so that the loggers are open when the others look at the untrained network.
+    """
+
+    run: RunDirectory
+    cli: AtelierCLI
+    argv: Sequence[str]
+    opened: bool = False
+    begun: bool = False
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put down the configuration (where it is new) and the command, and open the loggers."""
+        self.opened = True
+        if not trainer.is_global_zero:
+            return
+        if not self.run.config.exists() or read_layer(self.run.config) != self.cli.resolved:
+            self.run.write_config(self.cli.text)
+        self.run.add_command(self.argv)
+        whole = Run(self.run.path, self.cli.config.experiment, self.cli.resolved)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.open(whole)
+
+    def on_train_batch_start(self, *args: object) -> None:
+        """From here on the run is kept, whatever happens."""
+        self.begun = True
+
+
+def fit(argv: Sequence[str]) -> int:
+    """Train.
+
+    Raises:
+        UserError: the command cannot be run; no run directory is left behind.
+        RunError: training failed; the run directory is kept.
+    """
+    hush_lightning()
+    request = read_request(argv, own=("--resume",))
+    if "--resume" in request.own:
+        return go_on(request, ["fit", *argv])
+    cli = parse(request, "fit")
+    cli.build()
+    if is_child_rank():
+        run = inherited_run()
+    else:
+        run = create_run(cli.config.runs_dir, cli.config.experiment, cli.config.seed_everything)
+        os.environ[RUN_DIR_VARIABLE] = str(run.path)
+    return train(cli, run, ["fit", *argv], None)
+
+
+def parse(request: Request, command: str) -> AtelierCLI:
+    """The configuration that ``request`` asks for."""
+    name, files = find_layers(request, command)
+    layers: list[Layer] = [(file.name, read_layer(file)) for file in files]
+    if name is None and not any("experiment" in layer for _, layer in layers):
+        name = files[1].stem
+    if name is not None:
+        layers.insert(1, ("the command line", {"experiment": name}))
+    return AtelierCLI(layers, request.overrides)
+
+
+def go_on(request: Request, argv: Sequence[str]) -> int:
+    """Resume the run that ``request`` names from its last checkpoint."""
+    if request.target is not None:
+        raise UserError(f"--resume takes everything from the run directory: leave out {request.target}")
+    run = open_run(request.own["--resume"])
+    if not run.last_checkpoint.is_file():
+        raise UserError(
+            f"{run.path.name} holds no checkpoints/last.ckpt, it was stopped before the first was written: start anew"
+            f" with `atelier fit --config {run.path / 'config.yaml'}`"
+        )
+    stored: list[Layer] = [(run.config.name, read_layer(run.config))]
+    extra: list[Layer] = [(file.name, read_layer(file)) for file in map(find_file, request.configs)]
+    cli = AtelierCLI([*stored, *extra], request.overrides)
+    refuse_changes(AtelierCLI(stored, []).resolved, cli.resolved)
+    cli.build()
+    check_weights(cli.model, read_checkpoint(run.last_checkpoint), run.last_checkpoint)
+    return train(cli, run, argv, run.last_checkpoint)
+
+
+def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: Path | None) -> int:
+    """Run the trainer in ``run``, from ``checkpoint`` if given."""
+    opening = Opening(run, cli, argv)
+    try:
+        trainer = cli.make_trainer(run.path, first=[opening])
+        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint)
+    except BaseException as error:
+        if not opening.begun:
+            run.discard()
+        said = translated(error, opening, run)
+        if said is error:
+            raise
+        raise said from error
+    if checkpoint is not None and not opening.opened:
+        say(f"{show(run.path)} is finished already: its clock has run out; lengthen it, with --clock.kimg for one")
+        return 0
+    for line in summary(cli, run):
+        say(line)
+    return 0
+
+
+def translated(error: BaseException, opening: Opening, run: RunDirectory) -> BaseException:
+    """``error`` as what the command line says of it; bugs stay as they are."""
+    if disk_is_full(error):
+        kept = f"the last whole checkpoint is kept in {show(run.path)}" if opening.begun else "nothing was begun"
+        return RunError(f"the disk is full: {kept}; make room, then go on with --resume")
+    if isinstance(error, FloatingPointError):
+        return RunError(f"{sentence_of(error)} (the run is kept in {show(run.path)})")
+    if isinstance(error, SystemExit | KeyboardInterrupt):  # Lightning leaves by SystemExit after Ctrl-C
+        return (
+            InterruptedRunError(f"interrupted; go on with `atelier fit --resume {show(run.path)}`")
+            if opening.begun
+            else error
+        )
+    if isinstance(error, USERS) and not opening.begun:
+        return UserError(sentence_of(error))
+    return error
+
+
+class InterruptedRunError(RunError):
+    """Ctrl-C: nothing is wrong."""
+
+    exit_code = 130
+
+
+def summary(cli: AtelierCLI, run: RunDirectory) -> list[str]:
+    """What came out, in a few lines."""
+    record = cli.config_init.record
+    lines = record.summary() if isinstance(record, Summarises) else []
+    return [*lines, f"run directory: {show(run.path)}"]
+
+
+@runtime_checkable
+class Summarises(Protocol):
+    """What the record says at the end."""
+
+    def summary(self) -> list[str]:
+        """A few lines."""
+        ...
+
+
+def show(path: Path) -> str:
+    """``path``, relative to the working directory where it lies below."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@rank_zero_only
+def say(line: str) -> None:
+    """Print ``line`` once, not once a rank."""
+    print(line)

@@ -1,0 +1,242 @@
+"""The two-player base: the only code in which two optimizers step.
+
+Manual optimisation, one clock (steps of D, which are batches), alternation by ``n_critic`` and ``n_gen``,
+micro-batches, and one verb, ``update``. Families give ``d_loss`` and ``g_loss``; a third player overrides
+``training_step`` on the same verb.
+Two private hooks of Lightning 2.6 (``_on_before_step``, ``_on_after_step``) keep its step counter on D's clock.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_closure
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from datamodules.functional.keys import key
+from datamodules.functional.quantise import to_uint8
+from lightning_modules.base import AtelierModule, OptimizerCallable, StatesItsData, evaluating
+from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.schedules import Schedule
+
+Terms = dict[str, Tensor]
+PANEL_STREAM = 1  # keys the fixed noise of the panels apart from all training noise
+
+
+class AdversarialModule(AtelierModule):
+    """Alternating updates of a discriminator D and a generator G.
+
+    Args:
+        generator: G(z, y) -> x.
+        discriminator: D(x, y) -> logits.
+        d_optimizer: D's optimizer; Adam with DCGAN's learning rate and betas unless given.
+        g_optimizer: G's optimizer.
+        d_schedule: factor of D's learning rate over the run.
+        g_schedule: factor of G's learning rate over the run.
+        n_critic: steps of D, each on a fresh batch, before G is updated.
+        n_gen: updates of G each time.
+        micro_batch: largest number of samples in one forward; larger batches are split and their gradients summed.
+        d_clip: largest norm of D's gradient.
+        g_clip: largest norm of G's gradient.
+        freeze_d: number of D's first blocks that stay as they are (Mo et al. 2020).
+        **shared: the arguments of ``AtelierModule``.
+    """
+
+    value_range = (-1.0, 1.0)
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        *,
+        d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=2e-4, betas=(0.5, 0.999)),
+        g_optimizer: OptimizerCallable = lambda p: Adam(p, lr=2e-4, betas=(0.5, 0.999)),
+        d_schedule: Schedule | None = None,
+        g_schedule: Schedule | None = None,
+        n_critic: int = 1,
+        n_gen: int = 1,
+        micro_batch: int | None = None,
+        d_clip: float | None = None,
+        g_clip: float | None = None,
+        freeze_d: int = 0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        for name, value in {"n_critic": n_critic, "n_gen": n_gen, "micro_batch": micro_batch}.items():
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+        if not 0 <= freeze_d <= len(discriminator.blocks):
+            raise ValueError(f"freeze_d must lie between 0 and D's {len(discriminator.blocks)} blocks, got {freeze_d}")
+        self.automatic_optimization = False
+        self.G, self.D = generator, discriminator
+        self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+        self.d_schedule, self.g_schedule = d_schedule, g_schedule
+        self.n_critic, self.n_gen, self.micro_batch = n_critic, n_gen, micro_batch
+        self.d_clip, self.g_clip = d_clip, g_clip
+        for block in self.D.blocks[:freeze_d]:
+            block.requires_grad_(False)
+        self._share = 1.0  # of the batch, of the micro-batch in progress
+        self.average(self.G)
+
+    @property
+    def net(self) -> nn.Module:
+        """G."""
+        return self.G
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """G and D."""
+        return [self.G, self.D]
+
+    @property
+    def schedules(self) -> list[Schedule | None]:
+        """D's and G's."""
+        return [self.d_schedule, self.g_schedule]
+
+    # --- to be said by a family -----------------------------------------------------------------------------
+
+    d_loss: Callable[..., Terms]  # (*batch) -> named scalar terms of D's objective on one (micro-)batch, ``d/...``
+    g_loss: Callable[..., Terms]  # (*batch) -> G's, ``g/...``
+
+    def watch(self, name: str, value: Tensor) -> None:
+        """Log ``value`` beside the terms; it takes no part in the objective."""
+        self.note({name: value.mean()}, self._share)
+
+    # --- training -------------------------------------------------------------------------------------------
+
+    @property
+    def batches_for_round(self) -> int:
+        """D's steps between two updates of G."""
+        return self.n_critic
+
+    def batches_for(self, g_steps: int) -> int:
+        """D's steps until G has been updated ``g_steps`` times."""
+        if g_steps % self.n_gen:
+            raise ValueError(f"g_steps {g_steps} is no multiple of n_gen {self.n_gen}: give one that is")
+        return g_steps // self.n_gen * self.n_critic
+
+    def check_data(self, data: StatesItsData) -> None:
+        """Compare value range and sample shape."""
+        shape = self.G.out_shape
+        if tuple(data.out_shape) != tuple(shape):
+            raise ValueError(
+                f"the generator makes samples of shape {tuple(shape)}, the data module gives "
+                f"{tuple(data.out_shape)}: make size and channels of both agree"
+            )
+        if len(shape) == 3:  # points have no value range
+            super().check_data(data)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """D's and G's, over what is not frozen."""
+        optimizers = [
+            make(p for p in net.parameters() if p.requires_grad)
+            for make, net in ((self.d_optimizer, self.D), (self.g_optimizer, self.G))
+        ]
+        return self.remember_learning_rates(optimizers)
+
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
+        """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""
+        opt_d, opt_g = self.players()
+        self.stop_clock(opt_g)
+        batch = self.lay_out(batch)
+        self.update(opt_d, self.d_loss, batch)
+        self.count_images(len(batch[0]))
+        if self.global_step % self.n_critic == 0:  # not batch_idx, which restarts each epoch
+            for _ in range(self.n_gen):
+                self.update(opt_g, self.g_loss, batch)
+            self.g_step += self.n_gen
+            self.update_ema()
+        self.finish_step()
+
+    def players(self) -> list[LightningOptimizer]:
+        """The optimizers in the order of ``configure_optimizers``, as Lightning wraps them."""
+        return cast(list[LightningOptimizer], self.optimizers())
+
+    def stop_clock(self, *opts: LightningOptimizer) -> None:
+        """Keep the steps of ``opts`` out of ``global_step``; the loop re-installs its hooks before each batch."""
+        for opt in opts:
+            opt._on_before_step = opt._on_after_step = do_nothing_closure
+
+    def lay_out(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
+        """``batch`` with its images in channels-last format where that is asked for."""
+        if not self.uses_channels_last:
+            return batch
+        return rebuild(
+            batch,
+            [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in batch],
+        )
+
+    def update(self, opt: LightningOptimizer, loss_fn: Callable[..., Terms], batch: Sequence[Tensor]) -> None:
+        """Minimise the sum of ``loss_fn``'s terms over ``batch`` by one step of ``opt``; only its player learns."""
+        chunks = self.micro_batches(batch)
+        opt.zero_grad()
+        for i, chunk in enumerate(chunks):
+            self._share = len(chunk[0]) / len(batch[0])
+            with self.playing(opt, sync_grad=i == len(chunks) - 1):
+                terms = loss_fn(*chunk)
+                loss = torch.stack(list(terms.values())).sum()
+                self.manual_backward(loss * self._share if len(chunks) > 1 else loss)
+            self.guard_terms(terms)
+            self.note(terms, self._share)
+        opt.step()
+
+    def micro_batches(self, batch: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """``batch`` in parts of at most ``micro_batch`` samples, every tensor split alike."""
+        if self.micro_batch is None or len(batch[0]) <= self.micro_batch:
+            return [batch]
+        parts = zip(*(tensor.split(self.micro_batch) for tensor in batch), strict=True)
+        return [rebuild(batch, part) for part in parts]
+
+    @contextmanager
+    def playing(self, opt: LightningOptimizer, sync_grad: bool = True) -> Iterator[None]:
+        """Freeze the other players; un-freeze them even after an exception. Ranks reduce where ``sync_grad``."""
+        try:
+            with opt.toggle_model(sync_grad=sync_grad):
+                yield
+        except BaseException:
+            self.untoggle_optimizer(opt)
+            raise
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip here, where a scaler has already un-scaled the gradients."""
+        for opt, net, limit in zip(
+            self.trained_optimizers(), (self.D, self.G), (self.d_clip, self.g_clip), strict=False
+        ):
+            if opt is optimizer and limit is not None:
+                nn.utils.clip_grad_norm_(net.parameters(), limit)
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """``n`` samples of the evaluated generator: uint8 [n, C, H, W], or float points [n, d].
+
+        Draws from the global random stream. Where G has classes and no labels ``y`` [n] are given, they are uniform.
+        """
+        if y is None and self.G.num_classes is not None:
+            y = torch.randint(self.G.num_classes, (n,), device=self.device)
+        return self.generate_image(self.G.sample_z(n), y)
+
+    def generate_image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The evaluated generator's images of ``z`` [n, z_dim]: uint8 [n, C, H, W], or float points [n, d]."""
+        with evaluating(self.evaluated) as G:
+            x = G(z, y)
+        return to_uint8(x, self.value_range) if x.ndim == 4 else x
+
+    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """As many samples as the batch holds."""
+        return self.sample(len(batch[0]))
+
+    def panels(self, n: int = 64) -> dict[str, Tensor]:
+        """``samples``: n images of fixed noise, uint8 [n, C, H, W]; nothing where G makes points."""
+        if len(self.G.out_shape) != 3:
+            return {}
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(key(self.seed, PANEL_STREAM))
+            return {"samples": self.sample(n)}
+
+
+def rebuild(batch: Any, parts: Sequence[Tensor]) -> Any:
+    """``parts`` in the container of ``batch``: a NamedTuple, a tuple or a list."""
+    return type(batch)(*parts) if isinstance(batch, tuple) and type(batch) is not tuple else type(batch)(parts)

@@ -1,0 +1,286 @@
+"""What all families share: evaluated weights (EMA), keyed noise, finite guard, counters, warm start, compilation.
+
+``adversarial.py`` and ``reconstruction.py`` stand on it; a family stands on one of those.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from datamodules.functional.keys import key
+from datamodules.functional.quantise import ValueRange
+from lightning_modules.ema import EMA, EMASettings
+from lightning_modules.guard import FiniteGuard
+from lightning_modules.schedules import Schedule
+
+OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+GUARD_EVERY = 50  # steps between two reads of the finite guard, each a device synchronisation
+
+
+@runtime_checkable
+class StatesItsData(Protocol):
+    """What a data module says of its samples; compared with the module before the first step."""
+
+    value_range: ValueRange | None
+    out_shape: tuple[int, ...]
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[nn.Module]:
+    """``net`` in evaluation mode without gradients, its own modes restored afterwards."""
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        with torch.no_grad():
+            yield net
+    finally:
+        for module in training:
+            module.training = True
+
+
+class AtelierModule(L.LightningModule):
+    """A LightningModule with one clock, keyed noise, averaged weights and a finite guard.
+
+    Args:
+        seed: key of all noise drawn in training.
+        compile: compile the networks in place; penalties still run the eager forward.
+        channels_last: keep 4-D weights and batches in channels-last memory format.
+        ema: average the evaluated network's weights; None evaluates the raw ones.
+        init_from: checkpoint to take matching weights from at the start; what did not match is printed.
+    """
+
+    value_range: ValueRange | None = None
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        compile: bool = False,
+        channels_last: bool = False,
+        ema: EMASettings | None = None,
+        init_from: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.seed, self.init_from = seed, init_from
+        self.uses_compile, self.uses_channels_last, self.ema_settings = compile, channels_last, ema
+        self.ema: EMA | None = None
+        self.images_seen = 0  # reals, over all ranks
+        self.g_step = 0  # updates of the evaluated network
+        self.row: dict[str, Tensor] = {}  # this step's terms and watched values, on the device
+        self._images_averaged = 0
+        self._guard = FiniteGuard()
+        self._base_lr: list[list[float]] = []
+
+    # --- to be said by a base or family ---------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def net(self) -> nn.Module:
+        """The network that is evaluated, sampled and averaged."""
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks that are trained: compiled and laid out together."""
+        return [self.net]
+
+    @property
+    def schedules(self) -> list[Schedule | None]:
+        """One schedule, or None, for each optimizer."""
+        return []
+
+    @property
+    def batches_for_round(self) -> int:
+        """Training batches between two updates of the evaluated network."""
+        return 1
+
+    def batches_for(self, g_steps: int) -> int:
+        """Training batches until the evaluated network has been updated ``g_steps`` times."""
+        return g_steps
+
+    def check_data(self, data: StatesItsData) -> None:
+        """Raise ValueError where ``data`` does not fit the networks."""
+        if self.value_range is not None and data.value_range != self.value_range:
+            raise ValueError(
+                f"{type(self).__name__} works on values in {self.value_range}, the data module gives "
+                f"{data.value_range}: choose a data module with that value_range"
+            )
+
+    def panels(self) -> dict[str, Tensor]:
+        """Named pictures of this moment, uint8 [C, H, W], drawn from fixed noise."""
+        return {}
+
+    # --- evaluation -----------------------------------------------------------------------------------------
+
+    def average(self, net: nn.Module) -> None:
+        """Start the average of ``net`` where the settings ask for one."""
+        if self.ema_settings is not None:
+            self.ema = EMA(net, self.ema_settings)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The averaged network where there is one, else the raw one."""
+        return self.net if self.ema is None else self.ema.net
+
+    @property
+    def weights_name(self) -> str:
+        """Which weights are evaluated, for protocols."""
+        return "raw" if self.ema is None else "ema"
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The evaluated network's answer, in evaluation mode, without gradients."""
+        with evaluating(self.evaluated) as net:
+            return net(*inputs)
+
+    # --- training -------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Before the first step: lay out, warm-start and compile the networks, and compare them with the data."""
+        if stage != "fit":
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, StatesItsData):
+            self.check_data(data)
+        if self.uses_channels_last:
+            self.to(memory_format=torch.channels_last)
+        if self.init_from is not None and self.trainer.ckpt_path is None:
+            self.load_matching(self.init_from)
+        if self.uses_compile:
+            for net in self.networks:
+                net.compile()
+
+    def load_matching(self, path: str) -> None:
+        """Take every weight of the checkpoint ``path`` whose name and shape match, and print the others."""
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"init_from: there is no checkpoint at {path}")
+        theirs = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        own = self.state_dict()
+        match = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
+        if not match:
+            raise ValueError(f"init_from: {path} shares no weight with {type(self).__name__}")
+        self.load_state_dict(match, strict=False)
+        if self.ema is not None and not any(k.startswith("ema.") for k in match):
+            self.ema.copy_from(self.net)
+        self.print(f"init_from {path}: {len(match)} of {len(own)} tensors taken")
+        for name in sorted((own.keys() | theirs.keys()) - match.keys()):
+            where = "other shape" if name in own and name in theirs else "missing there" if name in own else "unused"
+            self.print(f"  {where}: {name}")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Key this step's noise by (seed, rank, step), once: the same after a resume, other on each rank."""
+        torch.manual_seed(key(self.seed, self.global_rank, self.global_step))
+        self.row = {}
+        self.apply_schedules()
+
+    def trained_optimizers(self) -> list[Optimizer]:
+        """The optimizers that ``configure_optimizers`` gave, in its order."""
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def apply_schedules(self) -> None:
+        """Set each optimizer's learning rates for the coming step."""
+        if not any(self.schedules):
+            return
+        if self.trainer.max_steps < 1:
+            raise ValueError("a schedule needs the run's length: give clock.g_steps, clock.kimg or clock.epochs")
+        progress = self.global_step / self.trainer.max_steps
+        for opt, schedule, lrs in zip(self.trained_optimizers(), self.schedules, self._base_lr, strict=True):
+            if schedule is not None:
+                for group, lr in zip(opt.param_groups, lrs, strict=True):
+                    group["lr"] = lr * schedule.factor(progress)
+
+    def remember_learning_rates(self, optimizers: list[Optimizer]) -> list[Optimizer]:
+        """Note the learning rates that the schedules scale; returns ``optimizers``."""
+        self._base_lr = [[float(group["lr"]) for group in opt.param_groups] for opt in optimizers]
+        return optimizers
+
+    def note(self, terms: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """Add ``share`` of each value to this step's row, on the device."""
+        for name, value in terms.items():
+            part = value.detach() * share
+            self.row[name] = self.row[name] + part if name in self.row else part
+
+    def guard_terms(self, terms: Mapping[str, Tensor]) -> None:
+        """Show the finite guard this update's loss terms."""
+        self._guard.observe(terms, self.global_step)
+
+    def finish_step(self) -> None:
+        """Log this step's row where the loggers will write it, and read the guard now and then."""
+        if self.global_step % GUARD_EVERY == 0:
+            self._guard.check()
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and self.global_step % every == 0:
+            self.write_row({name: float(value) for name, value in self.row.items()})
+
+    def write_row(self, values: dict[str, float]) -> None:
+        """Hand ``values`` with the counters to the loggers, at D's step: Lightning's own count shifts by one on resume."""
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**values, **self.counters()}, step=self.global_step)
+
+    def log_scores(self, scores: dict[str, float]) -> None:
+        """Log validation scores, known on every rank, and make them available to callbacks that monitor one."""
+        self.log_dict(scores, logger=False)
+        self.write_row(scores)
+
+    def counters(self) -> dict[str, float]:
+        """The x-axes of every chart: steps of D (the clock), of G, and thousands of images."""
+        return {
+            "d_step": float(self.global_step),
+            "g_step": float(self.g_step),
+            "kimg": self.images_seen / 1000,
+        }
+
+    def count_images(self, n: int) -> None:
+        """Count ``n`` reals of this rank's batch, times the ranks."""
+        self.images_seen += n * self.trainer.world_size
+
+    def update_ema(self) -> None:
+        """Take the evaluated network, ``g_step`` times updated by now, into the average."""
+        if self.ema is not None:
+            images = self.images_seen - self._images_averaged
+            self.ema.update(self.net, self.g_step, images, self.images_seen)
+        self._images_averaged = self.images_seen
+
+    # --- state ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def average_buffers(self) -> None:
+        """Average float buffers (batch statistics) over the ranks, in place; each rank's had drifted."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return
+        for buffer in self.buffers():
+            if buffer.is_floating_point():
+                dist.all_reduce(buffer)
+                buffer /= dist.get_world_size()
+
+    def on_validation_start(self) -> None:
+        """Evaluate one network, not one a rank."""
+        self.average_buffers()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save what is not finite, and add the counters."""
+        self._guard.check()
+        self.average_buffers()
+        for name, value in checkpoint["state_dict"].items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise FloatingPointError(f"{name} holds a value that is not finite: the checkpoint was not written")
+        checkpoint["counters"] = [self.images_seen, self.g_step, self._images_averaged]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the counters back."""
+        self.images_seen, self.g_step, self._images_averaged = checkpoint["counters"]
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        """Nothing of its own: callbacks look at the evaluated network. There, so that validation runs at all."""
+
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        """As in validation."""
+        return self.validation_step(batch, batch_idx)

@@ -1,0 +1,95 @@
+"""Checkpoints that a killed process, a full disk or a diverged loss cannot spoil: ``last.ckpt`` and ``best.ckpt``."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from datamodules.functional.files import replacing
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it: the old one survives whatever goes wrong before that."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write ``checkpoint`` to ``path``, whole or not at all."""
+        try:
+            with replacing(path) as file:
+                torch.save(checkpoint, file)
+        except RuntimeError as error:  # torch's writer raises one of its own over a full disk's OSError
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
+class Checkpoints(Checkpoint):
+    """Saves ``checkpoints/last.ckpt`` every so often and ``checkpoints/best.ckpt`` by a score.
+
+    Args:
+        every_steps: steps between two saves of the last; it is saved at each validation and at the end in any case.
+        monitor: name of the score that chooses the best; None keeps no best.
+        higher_is_better: whether the score is to be high (accuracy) or low (FID).
+    """
+
+    def __init__(
+        self, every_steps: int | None = 1000, monitor: str | None = None, higher_is_better: bool = False
+    ) -> None:
+        if every_steps is not None and every_steps < 1:
+            raise ValueError(f"checkpoint: every_steps must be 1 or more, got {every_steps}")
+        self.every_steps, self.monitor, self.higher_is_better = every_steps, monitor, higher_is_better
+        self.best: float | None = None
+        self.best_step = 0
+        self._saved_step = -1
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Save the last, unless a validation follows, which saves it with its scores."""
+        validates = trainer.val_check_batch == 1
+        if self.every_steps and trainer.global_step % self.every_steps == 0 and not validates:
+            self.save_last(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the last, and the best if this is it."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        improved = self.improved(trainer)
+        self.save_last(trainer)
+        if improved:
+            trainer.save_checkpoint(self.path(trainer, "best"))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save the last."""
+        if self._saved_step != trainer.global_step:
+            self.save_last(trainer)
+
+    def improved(self, trainer: L.Trainer) -> bool:
+        """Whether the monitored score is the best so far; remembers it."""
+        if self.monitor is None:
+            return False
+        if self.monitor not in trainer.callback_metrics:
+            known = ", ".join(sorted(trainer.callback_metrics)) or "none"
+            raise ValueError(f"checkpoint.monitor: there is no score {self.monitor}; the scores are: {known}")
+        value = float(trainer.callback_metrics[self.monitor])
+        better = self.best is None or (value > self.best if self.higher_is_better else value < self.best)
+        if better:
+            self.best, self.best_step = value, trainer.global_step
+        return better
+
+    def save_last(self, trainer: L.Trainer) -> None:
+        """Write ``last.ckpt``."""
+        trainer.save_checkpoint(self.path(trainer, "last"))
+        self._saved_step = trainer.global_step
+
+    @staticmethod
+    def path(trainer: L.Trainer, name: str) -> Path:
+        """Where the checkpoint ``name`` of this run lies."""
+        return Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far and its step."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them back."""
+        self.best, self.best_step = state_dict["best"], state_dict["best_step"]

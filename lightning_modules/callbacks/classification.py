@@ -1,0 +1,58 @@
+"""Accuracy, macro recall, F1 and the confusion matrix of a classifier over the validation split."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import WandbLogger
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lightning_modules.callbacks.pictures import save_png, to_pil
+from lightning_modules.callbacks.scores import Scores
+from lightning_modules.classifier import Classifier
+from lightning_modules.metrics.confusion import classification_scores, draw_confusion
+
+
+class ClassificationScores(Scores):
+    """Scores the logits of ``validation_step`` and writes ``samples/confusion-<images seen>.png``."""
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Make room for the counts."""
+        if not isinstance(pl_module, Classifier):
+            raise ValueError(f"classification: scores a classifier, not a {type(pl_module).__name__}; set it to null")
+        self.confusion = MulticlassConfusionMatrix(pl_module.num_classes)
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start counting."""
+        self.confusion = self.confusion.to(pl_module.device)
+        self.confusion.reset()
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *args: Any
+    ) -> None:
+        """Count one batch; the ranks' shares are not padded and come together at the end."""
+        self.confusion.update(outputs, batch[1])
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score and draw."""
+        if trainer.sanity_checking:
+            return
+        assert isinstance(pl_module, Classifier)
+        matrix = self.confusion.compute().cpu()
+        self.protocol = {"split": "test", "images": int(matrix.sum()), "weights": pl_module.weights_name}
+        self.keep(pl_module, classification_scores(matrix))
+        if trainer.is_global_zero:
+            self.draw(trainer, pl_module, matrix)
+
+    def draw(self, trainer: L.Trainer, module: Classifier, matrix: torch.Tensor) -> None:
+        """Write the picture of ``matrix``."""
+        picture = draw_confusion(matrix, [str(i) for i in range(len(matrix))])
+        save_png(picture, Path(trainer.default_root_dir) / "samples" / f"confusion-{module.images_seen:09d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("confusion", [to_pil(picture)], step=trainer.global_step)
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end

@@ -1,0 +1,88 @@
+"""The length of a run in one of three units, and when within it to validate."""
+
+from math import ceil
+from typing import Any, Protocol, runtime_checkable
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from lightning_modules.base import AtelierModule
+
+
+@runtime_checkable
+class CountsItsImages(Protocol):
+    """What a data module tells the clock."""
+
+    batch_size: int
+
+    @property
+    def images_per_epoch(self) -> int:
+        """Images in the training split."""
+        ...
+
+
+class Clock(Callback):
+    """Turns the experiment's length into the trainer's steps, which are D's steps.
+
+    Args:
+        g_steps: updates of the evaluated network.
+        kimg: thousands of real images, over all ranks.
+        epochs: passes over the training split.
+        validations: how often to validate, evenly spaced, the last time after the last step; 0 for never.
+    """
+
+    def __init__(
+        self,
+        g_steps: int | None = None,
+        kimg: float | None = None,
+        epochs: float | None = None,
+        validations: int = 10,
+    ) -> None:
+        given = {k: v for k, v in {"g_steps": g_steps, "kimg": kimg, "epochs": epochs}.items() if v is not None}
+        if len(given) != 1:
+            raise ValueError(f"clock: give exactly one of g_steps, kimg and epochs, got {', '.join(given) or 'none'}")
+        for name, value in given.items():
+            if value <= 0:
+                raise ValueError(f"clock: {name} must be positive, got {value}")
+        if validations < 0:
+            raise ValueError(f"clock: validations must not be negative, got {validations}")
+        self.g_steps, self.kimg, self.epochs, self.validations = g_steps, kimg, epochs, validations
+        self._done = (0, 0)  # steps and images of earlier segments of the run
+
+    def total_steps(self, module: AtelierModule, data: CountsItsImages, world_size: int) -> int:
+        """Training batches of the whole run; a last round of ``n_critic`` steps is completed.
+
+        Steps that earlier segments did with another batch or number of ranks count with the images they saw.
+        """
+        if self.g_steps is not None:
+            return module.batches_for(self.g_steps)
+        steps, images = self._done
+        wanted = 1000 * self.kimg if self.kimg is not None else (self.epochs or 0) * data.images_per_epoch
+        total = steps + ceil(max(0.0, wanted - images) / (data.batch_size * world_size))
+        return ceil(total / module.batches_for_round) * module.batches_for_round
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Set the trainer's length."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "fit" and isinstance(pl_module, AtelierModule) and isinstance(data, CountsItsImages):
+            self._measure(trainer, pl_module, data)
+
+    def _measure(self, trainer: L.Trainer, module: AtelierModule, data: CountsItsImages) -> None:
+        trainer.fit_loop.epoch_loop.max_steps = self.total_steps(module, data, trainer.world_size)
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count what the earlier segments did, then measure what is left."""
+        self._done = (checkpoint["global_step"], checkpoint["counters"][0])
+        self.setup(trainer, pl_module, "fit")
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Validate when this callback says so, not on Lightning's own count."""
+        trainer.val_check_batch = float("inf")
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Let the trainer validate after this step if it is the next of the evenly spaced ones."""
+        trainer.val_check_batch = 1 if self.validates(trainer.global_step, trainer.max_steps) else float("inf")
+
+    def validates(self, step: int, total: int) -> bool:
+        """Whether step ``step`` (from 1) of ``total`` ends one of ``validations`` even parts of the run."""
+        return step * self.validations // total > (step - 1) * self.validations // total

@@ -1,0 +1,205 @@
+"""When and where to look at a generator's scores: before training, at each validation, at a test.
+
+The metrics live here and not in the module, whose parameters, checkpoints and precision they would enter. Looking
+changes nothing: random streams and training modes are as they were, and the weights as without it.
+"""
+
+import time
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from lightning_modules.base import AtelierModule
+from lightning_modules.metrics.base import Extractor
+from lightning_modules.metrics.evaluate import Images, evaluate, floor, protocol_for
+from lightning_modules.metrics.extractors import load_extractor
+from lightning_modules.metrics.protocol import Protocol, metric_name
+from lightning_modules.networks.base import Generator
+
+Row = dict[str, Any]  # plain values only: it goes into checkpoints and records
+
+
+@typing.runtime_checkable
+class Generates(typing.Protocol):
+    """What the callback asks of a family beside what all families have."""
+
+    G: Generator
+
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """``n`` uint8 images [n, C, H, W]."""
+        ...
+
+
+@typing.runtime_checkable
+class DataWithReference(typing.Protocol):
+    """What the callback asks of the datamodule."""
+
+    def reference(self, split: str) -> Images:
+        """The images of ``split``, un-augmented, in fixed order."""
+        ...
+
+
+class GenerativeMetrics(Callback):
+    """FID, IS and class shares of the generator, with their protocol and their floor.
+
+    Args:
+        extractor: ``inception``, or a shipped extractor such as ``digits-cnn``.
+        weights: path of its weights file; None searches where they usually are.
+        split: of the reference, ``train`` or ``test``.
+        fakes: how many images are generated.
+        is_splits: over which the Inception score is averaged.
+        seed: of the fakes.
+        floor: whether to score the test split as if it were fakes.
+
+    Attributes:
+        history: one row an evaluation: kimg, d_step, g_step, seconds since training started, protocol (its key),
+            metrics.
+        protocol: of this run's evaluations, from ``setup`` on.
+        floor_value: the scores of real images, from the first evaluation on.
+        checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.validate``.
+
+    Raises:
+        ValueError: in ``setup``, that is before training starts, if there is no such extractor, it does not fit the
+            images, or there are too few; FileNotFoundError if its weights are absent.
+    """
+
+    def __init__(
+        self,
+        extractor: str = "inception",
+        weights: str | None = None,
+        split: str = "train",
+        fakes: int = 10_000,
+        is_splits: int = 10,
+        seed: int = 0,
+        floor: bool = True,
+    ) -> None:
+        self.extractor_name, self.weights, self.split = extractor, weights, split
+        self.fakes, self.is_splits, self.seed, self.with_floor = fakes, is_splits, seed, floor
+        self.extractor: Extractor | None = None
+        self.protocol: Protocol | None = None
+        self.floor_value: dict[str, float] | None = None
+        self.history: list[Row] = []
+        self.checkpoint = "last"
+        self._started = time.monotonic()
+        self._seconds_before = 0.0
+
+    @property
+    def monitor(self) -> str:
+        """The name under which a checkpoint callback finds the FID: ``val/fid@digits-cnn``."""
+        return f"val/{metric_name('fid', self.extractor_name)}"
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Load the extractor and fix the protocol, so that whatever is missing is missed before training."""
+        if stage not in ("fit", "validate", "test"):
+            return
+        assert isinstance(pl_module, AtelierModule)
+        if self.extractor is None:
+            self.extractor = load_extractor(self.extractor_name, self.weights)
+        module, data = _generating(pl_module), _data(trainer)
+        self.protocol = protocol_for(
+            data.reference(self.split),
+            self.extractor,
+            fakes=self.fakes,
+            is_splits=self.is_splits,
+            seed=self.seed,
+            labels="none" if module.G.num_classes is None else "uniform",
+            weights=pl_module.weights_name,
+            checkpoint=self.checkpoint,
+            real=data.reference("test") if self.with_floor else None,
+        )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score the untrained generator, once in the life of a run."""
+        self._started = time.monotonic()
+        if trainer.global_step > 0 or self.history:
+            return
+        assert isinstance(pl_module, AtelierModule)
+        # Not `log`, which would wait for the end of an epoch, and an endless loader has none.
+        pl_module.write_row(self._evaluate(trainer, pl_module, "val"))
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score the generator and log it as ``val/...``."""
+        if not trainer.sanity_checking:
+            assert isinstance(pl_module, AtelierModule)
+            pl_module.log_scores(self._evaluate(trainer, pl_module, "val"))
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score the generator and log it as ``test/...``."""
+        assert isinstance(pl_module, AtelierModule)
+        pl_module.log_scores(self._evaluate(trainer, pl_module, "test"))
+
+    def _evaluate(self, trainer: L.Trainer, module: AtelierModule, prefix: str) -> dict[str, float]:
+        assert self.extractor is not None
+        assert self.protocol is not None
+        data, extractor = _data(trainer), self.extractor.to(module.device)
+        reference = data.reference(self.split)
+        with undisturbed(module):
+            if self.with_floor and self.floor_value is None:
+                self.floor_value = floor(data.reference("test"), reference, self.protocol, extractor)
+            metrics = evaluate(_generating(module).sample, reference, self.protocol, extractor)
+        self.history.append(
+            {
+                "kimg": module.images_seen / 1000,
+                "d_step": module.global_step,
+                "g_step": module.g_step,
+                "seconds": round(self._seconds(), 3),
+                "protocol": self.protocol.key(),
+                "metrics": metrics,
+            }
+        )
+        return {f"{prefix}/{name}": value for name, value in metrics.items()}
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        """History, protocol and floor as plain values."""
+        return {
+            "history": [dict(row) for row in self.history],
+            "protocol": None if self.protocol is None else self.protocol.as_dict(),
+            "floor": self.floor_value,
+            "seconds": self._seconds(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the history and the clock. Protocol and floor are this run's own, they may have changed."""
+        self.history = [dict(row) for row in state_dict["history"]]
+        self._seconds_before = state_dict["seconds"]
+
+
+def _generating(module: L.LightningModule) -> Generates:
+    if not isinstance(module, Generates):
+        raise ValueError(
+            f"{type(module).__name__} generates nothing that FID and IS could score: remove evaluation from the "
+            "experiment."
+        )
+    return module
+
+
+def _data(trainer: L.Trainer) -> DataWithReference:
+    # Lightning sets `datamodule` when a run starts, but does not declare it.
+    data: object = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, DataWithReference):
+        raise ValueError(
+            "An evaluation compares with the images of data.reference(split), which this run's data does not have: "
+            "choose an image data set, or remove evaluation from the experiment."
+        )
+    return data
+
+
+@contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """Leave every submodule of ``module`` in the mode, training or eval, that it was in; no gradients inside."""
+    modes = {part: part.training for part in module.modules()}
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

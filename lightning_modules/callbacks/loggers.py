@@ -1,0 +1,228 @@
+"""Where a run's numbers go: an append-only metrics.jsonl, and Weights & Biases online only where a key is configured.
+
+A logger of this file is told its run after all set-up has succeeded (``open``), so that a run which cannot start leaves
+nothing behind, here or on a server. Lightning's CSVLogger deletes earlier rows on resume; these append.
+"""
+
+import importlib.util
+import json
+import math
+import netrc
+import os
+import secrets
+import time
+from abc import ABC, abstractmethod
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TextIO
+from urllib.parse import urlsplit
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
+from lightning.pytorch.utilities import rank_zero_only
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a logger is told of its run.
+
+    Args:
+        directory: the run's own.
+        experiment: its experiment's name, such as "gan/dcgan_digits".
+        config: the whole resolved configuration.
+    """
+
+    directory: Path
+    experiment: str
+    config: dict[str, Any]
+
+
+class RunLogger(ABC):
+    """A logger that writes into the run's directory."""
+
+    @abstractmethod
+    def open(self, run: Run) -> None:
+        """Begin, or go on, to write into ``run``'s directory; called once, by rank 0."""
+
+
+class JsonlLogger(RunLogger, Logger):
+    """One JSON object a row in metrics.jsonl: step, the metrics (kimg among them), time in seconds since 1970.
+
+    A value that is not finite becomes null. Rows are only ever added: after a resume from an earlier step some steps
+    stand twice, and the later row holds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._file: TextIO | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return "metrics.jsonl"
+
+    @property
+    def version(self) -> int:
+        """There is one."""
+        return 0
+
+    @rank_zero_only
+    def open(self, run: Run) -> None:
+        """Open the file for appending, past a row that a kill left half-written."""
+        path = run.directory / self.name
+        torn = path.exists() and path.stat().st_size > 0 and path.read_bytes()[-1:] != b"\n"
+        self._file = path.open("a", encoding="utf-8")
+        if torn:
+            self._file.write("\n")
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add one row."""
+        if self._file is None:
+            return
+        row = {"step": step, **metrics, "time": round(time.time(), 3)}
+        json.dump({name: _finite(value) for name, value in row.items()}, self._file)
+        self._file.write("\n")
+        self._file.flush()
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class AtelierWandbLogger(RunLogger, WandbLogger):
+    """Weights & Biases, with kimg as the x-axis and everything it stages inside the run's directory.
+
+    Args:
+        mode: "auto" is online where a key is configured and offline elsewhere; WANDB_MODE has the say over "auto".
+        project: the W&B project.
+        entity: the W&B team or user; None is the key's own.
+
+    Raises:
+        ValueError: wandb is not installed.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["auto", "online", "offline"] = "auto",
+        project: str = "atelier",
+        entity: str | None = None,
+    ) -> None:
+        if importlib.util.find_spec("wandb") is None:
+            raise ValueError("wandb is not installed: pip install wandb, or give --trainer.logger false")
+        super().__init__(project=project, entity=entity, log_model=False)
+        self.mode = mode
+        self._run: Run | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """W&B's run; a mute one until ``open``, because Lightning asks for it before all set-up is done."""
+        return DummyExperiment() if self._run is None else super().experiment
+
+    @rank_zero_only
+    def open(self, run: Run) -> None:
+        """Start W&B's run: grouped by the experiment, tagged with its stem, named as the directory."""
+        import wandb
+
+        self._run = run
+        self._save_dir = str(run.directory)
+        os.environ.update({f"WANDB_{name}DIR": str(run.directory) for name in ("", "DATA_", "CACHE_")})
+        online = self.chosen_mode() == "online"
+        self._wandb_init |= {
+            "mode": self.chosen_mode(),
+            "dir": str(run.directory),
+            "name": run.directory.name,
+            "group": run.experiment,
+            "tags": [run.experiment.split("/")[0]],
+            "config": run.config,
+            "id": _remembered_id(run.directory) if online else None,
+            "resume": "allow" if online else None,
+            "settings": wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+        }
+        self.experiment.define_metric("kimg")
+        self.experiment.define_metric("*", step_metric="kimg", step_sync=True)
+
+    def chosen_mode(self) -> str:
+        """ "online" or "offline" (or what WANDB_MODE says)."""
+        if self.mode != "auto":
+            return self.mode
+        return os.environ.get("WANDB_MODE") or ("online" if wandb_key_configured() else "offline")
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Nothing: the whole configuration went with ``open``."""
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End W&B's run, so that the next one of this process is another."""
+        if self._run is not None:
+            self.experiment.finish(exit_code=0 if status == "success" else 1, quiet=True)
+            self._run = self._experiment = None
+
+
+class AtelierTensorBoardLogger(RunLogger, TensorBoardLogger):
+    """TensorBoard's event files under ``tensorboard/`` in the run's directory.
+
+    Raises:
+        ValueError: tensorboard is not installed.
+    """
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ValueError("tensorboard is not installed: pip install 'lightning-atelier[tensorboard]'")
+        super().__init__(save_dir=".", name=None, version="tensorboard", default_hp_metric=False)
+        self._run: Run | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """TensorBoard's writer; a mute one until ``open``."""
+        return DummyExperiment() if self._run is None else super().experiment
+
+    @rank_zero_only
+    def open(self, run: Run) -> None:
+        """Write below the run's directory from now on."""
+        self._run, self._root_dir = run, str(run.directory)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Flush the writer, where there is one."""
+        if self._run is not None:
+            self.experiment.flush()
+
+
+def wandb_key_configured() -> bool:
+    """Whether W&B would find a key: in WANDB_API_KEY, or for its host in the netrc file that ``wandb login`` writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
+    file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return netrc.netrc(file).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _remembered_id(directory: Path) -> str:
+    file = directory / "wandb-id.txt"  # an online run goes on under its id; an offline one starts anew in the group
+    if not file.exists():
+        file.write_text(secrets.token_hex(4), encoding="utf-8")
+    return file.read_text(encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -1,0 +1,181 @@
+"""The run's record: what was run, on what, for how long, and what came out, as one JSON file."""
+
+import json
+import platform
+import resource
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from datamodules.functional.files import replacing
+from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.callbacks.scores import Scores
+
+SCHEMA = 1
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "lightning-atelier")
+
+
+class RunRecord(Callback):
+    """Writes ``record.json`` when the run starts, at each validation and when it ends, however it ends.
+
+    It holds no absolute path, host or user, so that it can be committed as a result.
+
+    Args:
+        experiment: name of the experiment, such as ``gan/dcgan_digits``.
+    """
+
+    def __init__(self, experiment: str = "") -> None:
+        self.experiment = experiment
+        self.status = "running"
+        self._earlier_seconds = 0.0  # of the segments before a resume
+        self._earlier_starts: list[str] = []
+        self._start = 0.0
+        self._started = ""
+        self._source: dict[str, Any] = {}
+        self._images_at_start = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the stopwatch and write down what is known already."""
+        self._start, self._started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+        self._source = source_state()
+        assert isinstance(pl_module, AtelierModule)
+        self._images_at_start = pl_module.images_seen
+        self.write(trainer, pl_module)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the scores so far."""
+        if self._started and not trainer.sanity_checking:
+            self.write(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write how it ended."""
+        self.status = "finished" if trainer.global_step >= trainer.max_steps else "stopped"
+        self.write(trainer, pl_module)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Write what ended it."""
+        if self._started:
+            self.status = f"failed: {type(exception).__name__}"
+            self.write(trainer, pl_module)
+
+    @rank_zero_only
+    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write ``record.json``, whole or not at all."""
+        assert isinstance(pl_module, AtelierModule)
+        text = json.dumps(self.record(trainer, pl_module), indent=2, allow_nan=False)
+        with replacing(Path(trainer.default_root_dir) / "record.json") as file:
+            file.write(text.encode() + b"\n")
+
+    def record(self, trainer: L.Trainer, module: AtelierModule) -> dict[str, Any]:
+        """The record of this moment, plain values only."""
+        scores = [callback for callback in trainer.callbacks if isinstance(callback, Scores)]  # type: ignore[attr-defined]
+        seconds = time.monotonic() - self._start
+        images = module.images_seen - self._images_at_start
+        return {
+            "schema": SCHEMA,
+            "experiment": self.experiment,
+            "seed": module.seed,
+            "status": self.status,
+            "started": [*self._earlier_starts, self._started],
+            "wall_seconds": round(self._earlier_seconds + seconds, 1),
+            "clock": {**module.counters(), "total_d_steps": trainer.max_steps},
+            "scores": [score_block(callback, best_of(trainer)) for callback in scores],
+            "cost": {
+                "parameters": {name: count(net) for name, net in module.named_children() if name != "ema"},
+                "images_per_second": round(images / max(seconds, 1e-9), 1),
+                "peak_memory_mb": peak_memory(),
+                "checkpoint_mb": checkpoint_size(trainer),
+            },
+            "code": self._source,
+            "versions": {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()},
+            "hardware": hardware(trainer),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The time spent so far."""
+        seconds = time.monotonic() - self._start if self._started else 0.0
+        return {"seconds": self._earlier_seconds + seconds, "started": [*self._earlier_starts, self._started]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from there."""
+        self._earlier_seconds, self._earlier_starts = state_dict["seconds"], state_dict["started"]
+
+
+def best_of(trainer: L.Trainer) -> tuple[str, int] | None:
+    """The monitored score's name and the step of its best value."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, Checkpoints) and callback.monitor and callback.best is not None:
+            return callback.monitor.removeprefix("val/"), callback.best_step
+    return None
+
+
+def score_block(callback: Scores, best: tuple[str, int] | None) -> dict[str, Any]:
+    """First, last and best row of one callback's history, with all of it and how it was measured."""
+    block: dict[str, Any] = {"protocol": callback.protocol, "floor": callback.floor, "history": callback.history}
+    if callback.history:
+        block["first"], block["last"] = callback.history[0], callback.history[-1]
+    if best is not None:
+        chosen = [row for row in callback.history if row["d_step"] == best[1] and best[0] in row]
+        block["best"] = {"by": best[0], **chosen[0]} if chosen else None
+    return block
+
+
+def count(net: torch.nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def peak_memory() -> dict[str, float]:
+    """Peak resident memory of this process and peak allocation on the GPU, in MB."""
+    peak = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
+    if torch.cuda.is_available():
+        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return peak
+
+
+def checkpoint_size(trainer: L.Trainer) -> float | None:
+    """Size of the last checkpoint in MB, where there is one."""
+    path = Checkpoints.path(trainer, "last")
+    return round(path.stat().st_size / 2**20, 2) if path.exists() else None
+
+
+def hardware(trainer: L.Trainer) -> dict[str, Any]:
+    """What it ran on, in general terms."""
+    return {
+        "accelerator": trainer.accelerator.name(),
+        "devices": trainer.world_size,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cpu": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "precision": str(trainer.precision),
+    }
+
+
+def installed(package: str) -> str | None:
+    """The package's version, None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def source_state() -> dict[str, Any]:
+    """The commit of the code and whether tracked files differ from it; None outside a repository."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("status", "--porcelain", "-uno").strip())}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}

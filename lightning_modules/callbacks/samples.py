@@ -1,0 +1,45 @@
+"""The module's pictures over time, from the same noise each time."""
+
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+
+
+class ImageGrid(Callback):
+    """Writes ``samples/<name>-<images seen>.png`` before training and at each validation, and shows it to W&B.
+
+    Args:
+        columns: of the grid; as square as it goes unless given.
+    """
+
+    def __init__(self, columns: int | None = None) -> None:
+        self.columns = columns
+        self.last: Path | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The untrained network's pictures."""
+        if trainer.global_step == 0:
+            self.write(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The pictures of this moment."""
+        if not trainer.sanity_checking:
+            self.write(trainer, pl_module)
+
+    @rank_zero_only
+    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write every panel of the module."""
+        assert isinstance(pl_module, AtelierModule)
+        for name, images in pl_module.panels().items():
+            sheet = grid(images, self.columns)
+            self.last = Path(trainer.default_root_dir) / "samples" / f"{name}-{pl_module.images_seen:09d}.png"
+            save_png(sheet, self.last)
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image(name, [to_pil(sheet)], step=trainer.global_step)

@@ -1,0 +1,45 @@
+"""An image classifier: cross-entropy with label smoothing (Szegedy et al. 2016, section 7).
+
+It is also where the repository's own feature extractors come from: scores named ``@digits-cnn`` or ``@mnist-cnn`` are
+measured on the ``features`` of networks trained here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from lightning_modules.networks.base import Classifier as ClassifierNetwork
+from lightning_modules.reconstruction import ReconstructionModule
+
+
+class Classifier(ReconstructionModule):
+    """x -> class logits, trained on labels y.
+
+    Args:
+        network: x [N, C, H, W] -> logits [N, K].
+        label_smoothing: share of a label's mass that is spread over all classes.
+        **shared: the arguments of ``ReconstructionModule`` but ``losses``.
+    """
+
+    value_range = (-1.0, 1.0)
+
+    def __init__(self, network: ClassifierNetwork, label_smoothing: float = 0.0, **shared: Any) -> None:
+        super().__init__(network, **shared)
+        self.num_classes = network.num_classes
+        self.label_smoothing = label_smoothing
+
+    def terms(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy of the labels ``y`` [N]; watches the batch's accuracy."""
+        logits = self.network(x)
+        self.note({"train/accuracy": (logits.argmax(1) == y).float().mean()})
+        return {"ce": cross_entropy(logits, y, label_smoothing=self.label_smoothing)}
+
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """The evaluated network's logits, for the callbacks."""
+        return self(batch[0])
+
+    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """Class probabilities [N, K]."""
+        return self(batch[0]).softmax(1)

@@ -1,0 +1,47 @@
+"""The finite guard: notices the first step whose loss is not finite, without a device synchronisation a step."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class FiniteGuard:
+    """A flag on the device: the first bad step and the term that was bad, read seldom."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._flag: Tensor | None = None  # step * 2^16 + index of the term's name; -1 while all is well
+
+    def observe(self, terms: Mapping[str, Tensor], step: int) -> None:
+        """Remember ``step`` and the first term that is not finite, unless something was bad before."""
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        if self._flag is None:
+            self._flag = torch.tensor(-1, dtype=torch.int64, device=values.device)
+        bad = ~torch.isfinite(values)
+        code = (step << 16) + self._index(terms) + bad.to(torch.uint8).argmax()
+        self._flag = torch.where((self._flag < 0) & bad.any(), code, self._flag)
+
+    def _index(self, terms: Mapping[str, Tensor]) -> int:
+        names = list(terms)
+        for i in range(len(self._names) - len(names) + 1):
+            if self._names[i : i + len(names)] == names:
+                return i
+        self._names += names
+        return len(self._names) - len(names)
+
+    def check(self) -> None:
+        """Raise FloatingPointError, on every rank, if any rank has seen a bad term. Synchronises the device."""
+        if self._flag is None:
+            return
+        flag = self._flag.clone()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(flag, dist.ReduceOp.MAX)
+        code = int(flag)
+        if code >= 0:
+            term = self._names[code & 0xFFFF]
+            raise FloatingPointError(
+                f"{term} was not finite at step {code >> 16}: training stopped and nothing bad was saved; "
+                "lower the learning rate or strengthen the penalty, then resume from the last checkpoint"
+            )

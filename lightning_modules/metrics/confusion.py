@@ -1,0 +1,42 @@
+"""Classification scores from one confusion matrix, and its picture."""
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+
+def classification_scores(confusion: Tensor) -> dict[str, float]:
+    """Accuracy, macro recall and macro F1 of ``confusion`` [K, K], rows true classes, columns predicted ones.
+
+    Classes without a sample count as recall 0; a class neither there nor predicted counts as F1 0.
+    """
+    matrix = confusion.double()
+    hits, true, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    return {
+        "accuracy": float(hits.sum() / matrix.sum()),
+        "recall_macro": float((hits / true.clamp(min=1)).mean()),
+        "f1_macro": float((2 * hits / (true + predicted).clamp(min=1)).mean()),
+    }
+
+
+def draw_confusion(confusion: Tensor, names: list[str], cell: int = 36) -> Tensor:
+    """A picture of ``confusion`` [K, K] with its counts, uint8 [3, H, W]: the darker the larger share of its row."""
+    K = len(confusion)
+    sheet = Image.new("RGB", ((K + 2) * cell, (K + 2) * cell), "white")
+    draw = ImageDraw.Draw(sheet)
+    share = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
+    for i in range(K):
+        middle = (i + 2) * cell + cell // 2
+        draw.text((middle, cell * 3 // 2), names[i][:5], fill="black", anchor="mm")
+        draw.text((cell * 3 // 2, middle), names[i][:5], fill="black", anchor="mm")
+        for j in range(K):
+            left, top, tone = (j + 2) * cell, (i + 2) * cell, 1 - float(share[i, j])
+            colour = (round(255 * tone), round(155 + 100 * tone), round(205 + 50 * tone))
+            draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill=colour)
+            if confusion[i, j]:
+                place = (left + cell // 2, top + cell // 2)
+                draw.text(place, str(int(confusion[i, j])), fill="black", anchor="mm")
+    draw.text((sheet.width // 2, cell // 2), "predicted", fill="black", anchor="mm")
+    draw.text((cell // 2, sheet.height // 2), "true", fill="black", anchor="mm")
+    pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8)
+    return pixels.view(sheet.height, sheet.width, 3).permute(2, 0, 1)

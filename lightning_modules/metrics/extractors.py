@@ -1,0 +1,157 @@
+"""Our own feature extractors, and the way to any by name.
+
+A shipped extractor is two files in ``metrics/weights``: ``NAME.safetensors`` (fp16) and ``NAME.json`` (its card).
+It never changes, since every score measured with it would: a better one is ``NAME-v2``.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from math import prod
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+from torch.nn.functional import pad
+
+from datamodules.functional.quantise import from_uint8
+from lightning_modules.metrics.base import Extractor, Features, spell
+from lightning_modules.metrics.card import Card
+from lightning_modules.metrics.inception import InceptionExtractor
+from lightning_modules.networks.cnn import CNN
+
+SHIPPED = Path(__file__).parent / "weights"
+ARCHITECTURES = {"CNN": CNN}
+
+
+class Identity(Extractor):
+    """The samples themselves, flattened, as float64: for tests, and for points, whose features they are.
+
+    Args:
+        shape: of one sample, (C, H, W) or (d,).
+        num_classes: take the first so many values for logits.
+    """
+
+    name = "identity"
+    precision = "float64"
+
+    def __init__(self, shape: Sequence[int], num_classes: int | None = None) -> None:
+        super().__init__()
+        self.shape, self.dim, self.num_classes = tuple(shape), prod(shape), num_classes
+        self.own_classes = num_classes is not None
+
+    def fit(self, shape: Sequence[int]) -> str:
+        """Samples of the one shape it was made for."""
+        if tuple(shape) != self.shape:
+            raise ValueError(f"This identity extractor reads {spell(self.shape)}, these are {spell(shape)}.")
+        return "none"
+
+    def extract(self, image: Tensor) -> Features:
+        """Flatten."""
+        features = image.flatten(1).double()
+        return Features(features, None if self.num_classes is None else features[:, : self.num_classes])
+
+
+class ClassifierExtractor(Extractor):
+    """One of our classifiers, tapped at its last hidden layer.
+
+    Args:
+        card: what it is.
+        weights: bytes of the safetensors file.
+
+    Raises:
+        ValueError: if the weights are not those of the card.
+    """
+
+    own_classes = True
+
+    def __init__(self, card: Card, weights: bytes) -> None:
+        super().__init__()
+        self.card = card
+        self.name, self.dim, self.num_classes = card.name, card.dim, card.num_classes
+        self.sha256 = hashlib.sha256(weights).hexdigest()
+        if self.sha256 != card.sha256:
+            raise ValueError(
+                f"The weights of extractor {card.name} have sha256 {self.sha256[:8]}..., its card says "
+                f"{card.sha256[:8]}...: restore both files, a shipped extractor never changes."
+            )
+        # On the meta device, so that loading an extractor draws nothing from the training's random streams.
+        with torch.device("meta"):
+            self.network = ARCHITECTURES[card.architecture](**card.init_args)
+        self.network.load_state_dict(_full_precision(weights), assign=True)
+        self.requires_grad_(False).eval()
+
+    @classmethod
+    def read(cls, path: Path) -> "ClassifierExtractor":
+        """Load the safetensors file ``path`` and the card beside it.
+
+        Raises:
+            FileNotFoundError: if one of the two is absent.
+        """
+        card = path.with_suffix(".json")
+        for file in (path, card):
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f"{file} is absent: an extractor is a .safetensors file with its .json card beside it."
+                )
+        return cls(Card.read(card), path.read_bytes())
+
+    def fit(self, shape: Sequence[int]) -> str:
+        """Images of the card's size, or of a smaller one that the card says may be zero-padded."""
+        card = self.card
+        accepted = [(card.channels, side, side) for side in (card.size, *card.padded)]
+        if tuple(shape) not in accepted:
+            raise ValueError(
+                f"The extractor {self.name} reads {' or '.join(map(spell, accepted))} images, these are "
+                f"{spell(shape)}: choose another with evaluation.extractor."
+            )
+        return "none" if shape[-1] == card.size else f"zero-padded from {shape[-1]} to {card.size}"
+
+    def extract(self, image: Tensor) -> Features:
+        """Pad with byte 0, map to the card's value range, run the classifier."""
+        margin = self.card.size - image.shape[-1]
+        before, after = margin // 2, margin - margin // 2
+        low, high = self.card.value_range
+        x = from_uint8(pad(image, (before, after, before, after)), (low, high))
+        features = self.network.features(x)
+        return Features(features, self.network.head(features))
+
+
+def _full_precision(weights: bytes) -> dict[str, Tensor]:
+    try:
+        state = load(weights)
+    except SafetensorError as error:
+        raise ValueError(f"The extractor's weights are no safetensors file ({error}).") from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def extractor_names() -> list[str]:
+    """All that ``load_extractor`` knows by name: the shipped ones and ``inception``."""
+    return [*sorted(path.stem for path in SHIPPED.glob("*.safetensors")), "inception"]
+
+
+def load_extractor(name: str, weights: str | None = None) -> Extractor:
+    """Load the extractor ``name``, in eval mode, on the CPU.
+
+    Args:
+        name: ``inception``, a shipped extractor, or with ``weights`` one of your own (``metrics/export.py``).
+        weights: path of its weights file; None searches (inception) or takes the shipped file.
+
+    Raises:
+        ValueError: if there is no such extractor, or its files are not what they should be.
+        FileNotFoundError: if its weights cannot be had.
+    """
+    if name == "inception":
+        return InceptionExtractor(weights)
+    if weights is not None:
+        return ClassifierExtractor.read(Path(weights))
+    names = extractor_names()
+    if name not in names:
+        nearest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"There is no extractor {name!r}, the nearest is {nearest!r}: set evaluation.extractor to one of "
+            f"{', '.join(names)}."
+        )
+    return ClassifierExtractor.read(SHIPPED / f"{name}.safetensors")

@@ -1,0 +1,113 @@
+"""Fréchet distance between Gaussians fitted to features (Heusel et al. 2017, "GANs trained by a TTUR", eq. 6).
+
+    d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)),  C = X'X / (n - 1)
+
+The trace of the root is that of the symmetric (sqrt(C1) C2 sqrt(C1))^(1/2), which has the same eigenvalues: two
+symmetric eigen-decompositions, real and finite also for fewer samples than dimensions, where the general matrix root
+gives NaN or imaginary parts. All in float64.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class Moments(NamedTuple):
+    """Mean [d] and unbiased covariance [d, d] of features, float64."""
+
+    mean: Tensor
+    cov: Tensor
+
+
+def moments(features: Tensor) -> Moments:
+    """Moments of ``features`` [N, d]."""
+    features = features.double()
+    return moments_of_sums(features.sum(0), features.T @ features, len(features))
+
+
+def moments_of_sums(total: Tensor, outer: Tensor, count: int) -> Moments:
+    """Moments from the sum of the features [d], of their outer products [d, d], and their count.
+
+    Raises:
+        ValueError: for fewer than two samples, which have no covariance.
+    """
+    if count < 2:
+        raise ValueError(f"A Fréchet distance needs at least two images on each side, here are {count}.")
+    mean = total / count
+    return Moments(mean, (outer - count * torch.outer(mean, mean)) / (count - 1))
+
+
+def frechet_distance(a: Moments, b: Moments) -> Tensor:
+    """Squared Fréchet distance of two Gaussians: a scalar, float64, not negative."""
+    root = _root(a.cov)
+    eigenvalues = torch.linalg.eigvalsh(root @ b.cov @ root)
+    trace_of_root = eigenvalues.clamp_min(0).sqrt().sum()
+    distance = (a.mean - b.mean).square().sum() + a.cov.trace() + b.cov.trace() - 2 * trace_of_root
+    return distance.clamp_min(0)
+
+
+def _root(cov: Tensor) -> Tensor:
+    eigenvalues, vectors = torch.linalg.eigh(cov)
+    return (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
+
+
+class FeatureSums(Metric):
+    """Sums from which moments follow: memory d^2, whatever the number of images; exact under DDP.
+
+    Args:
+        dim: d, the width of the features.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    total: Tensor
+    outer: Tensor
+    count: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, features: Tensor) -> None:
+        """Add ``features`` [N, d]."""
+        features = features.double()
+        self.total += features.sum(0)
+        self.outer += features.T @ features
+        self.count += len(features)
+
+    def moments(self) -> Moments:
+        """Moments of all that this rank has seen, or inside ``compute`` of what all ranks have."""
+        return moments_of_sums(self.total, self.outer, int(self.count))
+
+
+class FeatureMoments(FeatureSums):
+    """Moments of a stream of features."""
+
+    def compute(self) -> Moments:
+        """Mean and covariance over all ranks."""
+        return self.moments()
+
+
+class FrechetDistance(FeatureSums):
+    """Squared Fréchet distance of a stream of features to a reference, FID where Inception made them.
+
+    Args:
+        reference: moments of the reference features.
+    """
+
+    higher_is_better = False
+    mean: Tensor
+    cov: Tensor
+
+    def __init__(self, reference: Moments) -> None:
+        super().__init__(len(reference.mean))
+        self.register_buffer("mean", reference.mean, persistent=False)
+        self.register_buffer("cov", reference.cov, persistent=False)
+
+    def compute(self) -> Tensor:
+        """The distance over all ranks: a scalar, float64."""
+        return frechet_distance(Moments(self.mean, self.cov), self.moments())

@@ -1,0 +1,20 @@
+"""Who takes which part of an evaluation."""
+
+import torch
+import torch.distributed as dist
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's rank and how many there are; (0, 1) without a process group."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def everywhere(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` holds on every rank. All ranks must call it."""
+    if rank_and_world()[1] == 1:
+        return flag
+    votes = torch.tensor(int(flag), device=device)
+    dist.all_reduce(votes, dist.ReduceOp.MIN)
+    return bool(votes)

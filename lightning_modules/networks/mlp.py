@@ -1,0 +1,65 @@
+"""Multi-layer perceptrons for points and small images: the generators and critics of the toy experiments."""
+
+from itertools import pairwise
+from math import prod
+
+from torch import Tensor, nn
+
+from lightning_modules.networks.base import Discriminator, Generator
+
+
+def hidden(width_in: int, width: int, depth: int) -> nn.Sequential:
+    """``depth`` blocks of a linear layer of ``width`` units and a ReLU."""
+    if depth < 1 or width < 1:
+        raise ValueError(f"an MLP needs a depth and a width of 1 or more, got depth {depth} and width {width}")
+    widths = [width_in] + [width] * depth
+    blocks = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
+    return nn.Sequential(*blocks)
+
+
+class MLPGenerator(Generator):
+    """z -> ReLU layers -> a linear layer, with tanh where the output is bounded.
+
+    Args:
+        out_shape: of one sample: (2,) for points, (C, H, W) for images.
+        z_dim: length of z.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        tanh: end in tanh, for data in [-1, 1]; off for points.
+    """
+
+    def __init__(
+        self,
+        out_shape: tuple[int, ...] = (2,),
+        z_dim: int = 2,
+        width: int = 128,
+        depth: int = 2,
+        tanh: bool = False,
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.out_shape = z_dim, tuple(out_shape)
+        self.layers = nn.Sequential(hidden(z_dim, width, depth), nn.Linear(width, prod(out_shape)))
+        self.squash: nn.Module = nn.Tanh() if tanh else nn.Identity()
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """``z`` [N, z_dim] to samples [N, *out_shape]; ``y`` is not used."""
+        return self.squash(self.layers(z)).unflatten(1, self.out_shape)
+
+
+class MLPDiscriminator(Discriminator):
+    """A flattened sample -> ReLU layers -> one logit.
+
+    Args:
+        in_shape: of one sample: (2,) for points, (C, H, W) for images.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+    """
+
+    def __init__(self, in_shape: tuple[int, ...] = (2,), width: int = 128, depth: int = 2) -> None:
+        super().__init__()
+        self.blocks = hidden(prod(in_shape), width, depth)
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """``x`` [N, *in_shape] to logits [N]; ``y`` is not used."""
+        return self.head(self.blocks(x.flatten(1))).flatten()

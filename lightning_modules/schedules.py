@@ -1,0 +1,47 @@
+"""Learning-rate schedules as pure functions of progress: nothing to step, nothing to save, nothing to drift.
+
+Lightning steps no scheduler under manual optimisation. A schedule here maps the share of the run that is done to a
+factor of the optimizer's learning rate; the base applies it before each step. A resumed run therefore continues
+exactly, and the horizon is the run's own length, whatever unit the experiment gives it in.
+"""
+
+from abc import ABC, abstractmethod
+from math import cos, pi
+
+
+class Schedule(ABC):
+    """A factor of the learning rate over the run."""
+
+    @abstractmethod
+    def factor(self, progress: float) -> float:
+        """The factor when the share ``progress`` in [0, 1] of the run's steps is done."""
+
+
+class Linear(Schedule):
+    """1 until ``start``, then straight to ``final`` at the end (SNGAN, WGAN-GP: from 1 to 0 over the whole run)."""
+
+    def __init__(self, start: float = 0.0, final: float = 0.0) -> None:
+        if not 0 <= start < 1:
+            raise ValueError(f"Linear: start is a share of the run in [0, 1), got {start}")
+        self.start, self.final = start, final
+
+    def factor(self, progress: float) -> float:
+        """Piecewise linear in ``progress``."""
+        done = max(0.0, progress - self.start) / (1 - self.start)
+        return 1.0 + (self.final - 1.0) * min(done, 1.0)
+
+
+class Cosine(Schedule):
+    """From 1 to ``final`` along half a cosine (Loshchilov and Hutter 2017, eq. 5), after a linear warm-up."""
+
+    def __init__(self, final: float = 0.0, warm_up: float = 0.0) -> None:
+        if not 0 <= warm_up < 1:
+            raise ValueError(f"Cosine: warm_up is a share of the run in [0, 1), got {warm_up}")
+        self.final, self.warm_up = final, warm_up
+
+    def factor(self, progress: float) -> float:
+        """Linear from 0 to 1 during the warm-up, then the half cosine."""
+        if progress < self.warm_up:
+            return progress / self.warm_up
+        done = (progress - self.warm_up) / (1 - self.warm_up)
+        return self.final + (1 - self.final) * 0.5 * (1 + cos(pi * min(done, 1.0)))

@@ -1,0 +1,296 @@
+"""Laws of the extractors: what is exported is what is loaded; nothing wrong is loaded; nothing is drawn."""
+
+import json
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.metrics import extractors, inception
+from lightning_modules.metrics.export import export_extractor
+from lightning_modules.metrics.extractors import (
+    SHIPPED,
+    ClassifierExtractor,
+    Identity,
+    extractor_names,
+    load_extractor,
+)
+from lightning_modules.metrics.inception import FILE, URL, InceptionExtractor, find_weights
+from lightning_modules.networks.cnn import CNN
+
+
+def images(n: int = 6, side: int = 32, channels: int = 1) -> Tensor:
+    noise = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (n, channels, side, side), generator=noise, dtype=torch.uint8)
+
+
+def trained(width: int = 8) -> CNN:
+    torch.manual_seed(1)
+    network = CNN(width=width, dim=16)
+    for _ in range(3):  # running statistics of their own
+        network(torch.randn(16, 1, 32, 32))
+    return network.eval()
+
+
+def export(folder: Path, name: str = "toy", network: CNN | None = None) -> ClassifierExtractor:
+    return export_extractor(
+        network or trained(), name, images(), torch.zeros(6, dtype=torch.int64), (-1, 1), "toy", "train", [28], folder
+    )
+
+
+# --- the network --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (1, 32), (3, 32), (3, 64)])
+def test_cnn_has_the_tap_it_states(channels: int, side: int) -> None:
+    network = CNN(channels, num_classes=7, width=4, dim=12)
+    x = torch.randn(3, channels, side, side)
+    features = network.eval().features(x)
+    assert features.shape == (3, network.dim) == (3, 12)
+    assert torch.equal(network.head(features), network(x))
+    assert network(x).shape == (3, 7)
+
+
+def test_cnn_gives_every_parameter_a_gradient() -> None:
+    network = CNN(width=4)
+    network(torch.randn(4, 1, 32, 32)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_cnn_at_its_defaults_fits_a_megabyte_as_fp16() -> None:
+    network = CNN()
+    assert network.dim <= 64
+    assert 2 * sum(value.numel() for value in network.state_dict().values()) < 2**20
+
+
+# --- export and load ----------------------------------------------------------------------------------------
+
+
+def test_export_and_load_round_trip(tmp_path: Path) -> None:
+    network = trained()
+    export(tmp_path, network=network)
+    extractor = load_extractor("toy", str(tmp_path / "toy.safetensors"))
+    x = images().float() / 127.5 - 1
+    with torch.no_grad():
+        wanted = network.features(x)
+        seen = extractor(images())
+        assert (seen.features - wanted).abs().max() < 0.01 * wanted.abs().max()  # the rounding to fp16
+        assert torch.equal(seen.logits, extractor.network.head(seen.features))
+    assert seen.features.dtype == torch.float32
+    assert (extractor.name, extractor.dim, extractor.num_classes) == ("toy", 16, 10)
+
+
+def test_card_says_what_the_rounded_weights_score(tmp_path: Path) -> None:
+    extractor = export(tmp_path)
+    right = (extractor(images()).logits.argmax(1) == 0).double().mean().item()
+    assert json.loads((tmp_path / "toy.json").read_text())["test_accuracy"] == round(right, 6)
+
+
+def test_two_exports_are_the_same_bytes(tmp_path: Path) -> None:
+    assert export(tmp_path / "a").sha256 == export(tmp_path / "b").sha256
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    before = export(tmp_path).sha256
+    with pytest.raises(ValueError, match="toy-v2"):
+        export(tmp_path, network=trained(width=4))
+    assert load_extractor("toy", str(tmp_path / "toy.safetensors")).sha256 == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["toy.json", "toy.safetensors"]
+
+
+def test_too_large_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="4 MB at most"):
+        export(tmp_path, network=CNN(width=160).eval())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_without_fp16_form_are_refused(tmp_path: Path) -> None:
+    network = trained()
+    with torch.no_grad():
+        network.classify[1].weight[0, 0] = 1e6
+    with pytest.raises(ValueError, match="not finite in fp16"):
+        export(tmp_path, network=network)
+
+
+def test_other_weights_than_the_card_says_are_refused(tmp_path: Path) -> None:
+    export(tmp_path)
+    path = tmp_path / "toy.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    with pytest.raises(ValueError, match="its card says"):
+        load_extractor("toy", str(path))
+
+
+def test_absent_card_is_named(tmp_path: Path) -> None:
+    export(tmp_path)
+    (tmp_path / "toy.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"toy\.json"):
+        load_extractor("toy", str(tmp_path / "toy.safetensors"))
+
+
+def test_damaged_card_is_named(tmp_path: Path) -> None:
+    export(tmp_path)
+    (tmp_path / "toy.json").write_text('{"name": "toy"}')
+    with pytest.raises(ValueError, match=r"toy\.json is not the card"):
+        load_extractor("toy", str(tmp_path / "toy.safetensors"))
+
+
+def test_loading_draws_nothing_and_trains_nothing(tmp_path: Path) -> None:
+    export(tmp_path)
+    before = torch.get_rng_state()
+    extractor = load_extractor("toy", str(tmp_path / "toy.safetensors")).train()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(part.training for part in extractor.modules())
+    assert not any(p.requires_grad for p in extractor.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in extractor_names() if name != "inception"])
+def test_shipped_extractors_load_and_state_their_facts(name: str) -> None:
+    extractor = load_extractor(name)
+    assert extractor.name == name
+    assert extractor.dim <= 64
+    assert extractor.card.test_accuracy >= {"digits-cnn": 0.99, "mnist-cnn": 0.993}.get(name, 0.0)
+    assert (SHIPPED / f"{name}.safetensors").stat().st_size <= 4 * 2**20
+    assert extractor(images(2, extractor.card.size, extractor.card.channels)).features.shape == (2, extractor.dim)
+
+
+# --- what an extractor reads --------------------------------------------------------------------------------
+
+
+def test_smaller_images_are_zero_padded_in_the_middle(tmp_path: Path) -> None:
+    extractor = export(tmp_path)
+    small = images(side=28)
+    large = torch.zeros(6, 1, 32, 32, dtype=torch.uint8)
+    large[:, :, 2:30, 2:30] = small
+    assert torch.equal(extractor(small).features, extractor(large).features)
+    assert extractor.fit((1, 28, 28)) == "zero-padded from 28 to 32"
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (images(channels=3), "reads gray 32x32 or gray 28x28 images, these are RGB 32x32"),
+        (images(side=30), "these are gray 30x30"),
+        (images().float(), "reads uint8 images, these are torch.float32"),
+        (torch.zeros(5, 2), "these are points of dimension 2"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path: Path, image: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        export(tmp_path)(image)
+    assert "\n" not in str(error.value)
+
+
+def test_identity_is_the_samples() -> None:
+    seen = Identity((1, 2, 3), num_classes=2)(torch.arange(12, dtype=torch.uint8).reshape(2, 1, 2, 3))
+    assert seen.features.dtype == torch.float64
+    assert seen.features.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    assert seen.logits.tolist() == [[0, 1], [6, 7]]
+
+
+def test_unknown_name_gets_the_nearest_and_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(tmp_path, "digits-cnn")
+    monkeypatch.setattr(extractors, "SHIPPED", tmp_path)
+    with pytest.raises(ValueError, match=r"'digit-cnn', the nearest is 'digits-cnn'.*digits-cnn, inception"):
+        load_extractor("digit-cnn")
+
+
+# --- Inception ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without Inception weights and without a network."""
+
+    def offline(*args: object, **kwargs: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.delenv("ATELIER_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    return tmp_path
+
+
+def test_absent_inception_names_file_url_and_option(nowhere: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error:
+        load_extractor("inception")
+    for part in (FILE, URL, "evaluation.weights", "ATELIER_WEIGHTS", "no network"):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_explicit_path_that_is_no_file_is_not_replaced(nowhere: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"mine\.pth"):
+        find_weights(str(nowhere / "mine.pth"))
+
+
+def test_weights_are_searched_in_order(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached, own = nowhere / "hub" / "checkpoints" / FILE, nowhere / "own"
+    cached.parent.mkdir(parents=True)
+    own.mkdir()
+    cached.write_bytes(b"cached")
+    monkeypatch.setattr(inception, "SHA256_PREFIX", "")  # any file will do
+    assert find_weights(None) == cached
+    monkeypatch.setenv("ATELIER_WEIGHTS", str(own))
+    assert find_weights(None) == cached  # the folder is empty
+    (own / FILE).write_bytes(b"own")
+    assert find_weights(None) == own / FILE
+    monkeypatch.setenv("ATELIER_WEIGHTS", str(own / FILE))
+    assert find_weights(None) == own / FILE
+    assert find_weights(str(cached)) == cached
+
+
+def test_file_of_another_hash_is_taken_only_by_name(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = nowhere / FILE
+    path.write_bytes(b"other")
+    assert find_weights(str(path)) == path
+    monkeypatch.setenv("ATELIER_WEIGHTS", str(nowhere))
+    with pytest.raises(ValueError, match="does not have the sha256 6726825d"):
+        find_weights(None)
+
+
+def test_file_without_the_weights_is_refused_in_one_sentence(nowhere: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, nowhere / "a.pth")
+    (nowhere / "b.pth").write_bytes(b"no weights")
+    for name in ("a.pth", "b.pth"):
+        with pytest.raises(ValueError, match=r"does not hold the weights of .* InceptionV3|InceptionV3") as error:
+            InceptionExtractor(str(nowhere / name))
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_inception_of_random_weights_equals_torch_fidelity(nowhere: Path) -> None:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = random_inception(nowhere / "random.pth")
+    before = torch.get_rng_state()
+    extractor = InceptionExtractor(str(path))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert extractor.sha256 is not None
+    assert len(extractor.sha256) == 64
+    theirs = FeatureExtractorInceptionV3("theirs", ["2048", "logits_unbiased"], str(path))
+    rgb, gray = images(2, channels=3), images(2)
+    wanted, logits = theirs(rgb)
+    seen = extractor(rgb)
+    assert (seen.features - wanted).abs().max() < 1e-4 * wanted.abs().max()
+    assert (seen.logits - logits).abs().max() < 1e-4 * logits.abs().max()
+    assert torch.equal(extractor(gray).features, extractor(gray.expand(-1, 3, -1, -1)).features)
+    assert "gray repeated" in extractor.fit((1, 32, 32))
+
+
+def random_inception(path: Path) -> Path:
+    """Random weights in torch-fidelity's layout."""
+    from torch import nn
+    from torch_fidelity import feature_extractor_inceptionv3 as theirs
+
+    class Blank(theirs.FeatureExtractorInceptionV3):
+        def load_state_dict(self, state: object) -> None:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    torch.manual_seed(0)
+    torch.save({}, path)
+    torch.save(Blank("blank", ["2048"], str(path)).state_dict(), path)
+    return path

@@ -1,0 +1,72 @@
+"""Laws of the two-dimensional mixtures: distinct centres, equal weights, the stated deviation."""
+
+import math
+
+import pytest
+import torch
+
+from datamodules.mixtures import Grid, Ring
+
+MIXTURES = [(Ring, 8, 0.01), (Grid, 25, 0.05)]
+
+
+@pytest.mark.parametrize(("make", "modes", "std"), MIXTURES)
+def test_equally_weighted_distinct_modes(make, modes, std):
+    data = make()
+    train = data.reference("train")
+    assert train.points.shape == (100_000, 2)
+    assert (data.out_shape, data.num_classes, data.value_range) == ((2,), modes, None)
+    assert len(data.centres.unique(dim=0)) == modes
+    assert torch.pdist(data.centres).min() > 14 * std
+    assert train.labels.bincount().tolist() == [100_000 // modes] * modes
+    assert data.reference("test").labels.bincount().tolist() == [1000] * modes
+
+
+@pytest.mark.parametrize(("make", "modes", "std"), MIXTURES)
+def test_points_scatter_round_their_own_centre(make, modes, std):
+    data = make()
+    train = data.reference("train")
+    offsets = train.points - data.centres[train.labels]
+    assert (offsets.std(dim=0) / std - 1).abs().max() < 0.01
+    assert torch.cdist(train.points, data.centres).argmin(1).eq(train.labels).all()
+    for mode in range(modes):
+        mean = offsets[train.labels == mode].mean(dim=0)
+        assert mean.abs().max() < 5 * std / math.sqrt(100_000 / modes)
+
+
+def test_ring_centres_by_hand():
+    centres = Ring(modes=4, radius=2.0).centres
+    expected = torch.tensor([[2.0, 0.0], [0.0, 2.0], [-2.0, 0.0], [0.0, -2.0]])
+    assert (centres - expected).abs().max() < 1e-6
+    assert (Ring().centres.norm(dim=1) - 1).abs().max() < 1e-6
+
+
+def test_grid_centres_by_hand():
+    assert sorted(Grid().centres.tolist()) == [[float(x), float(y)] for x in range(-4, 5, 2) for y in range(-4, 5, 2)]
+    assert Grid(side=2, spacing=1.0).centres.abs().eq(0.5).all()
+    assert Grid(side=1).centres.tolist() == [[0.0, 0.0]]
+
+
+def test_points_are_a_function_of_the_seed():
+    hashes = [Ring(seed=seed).reference("train").sha256 for seed in (0, 0, 1)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    data = Ring(points_per_mode=1000)
+    assert not torch.equal(data.reference("train").points, data.reference("test").points)
+
+
+def test_points_are_fed_like_images_without_a_range():
+    data = Ring(batch_size=100)
+    x, y = next(iter(data.train_dataloader()))
+    assert (x.shape, x.dtype, y.shape, y.dtype) == ((100, 2), torch.float32, (100,), torch.int64)
+    [(x, y)] = data.val_dataloader()
+    assert y.bincount().tolist() == [8] * 8
+    assert torch.equal(x, data.reference("test")[:64])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Ring(modes=0), lambda: Ring(radius=0), lambda: Grid(side=0), lambda: Grid(spacing=-1.0),
+             lambda: Ring(std=-1.0), lambda: Grid(points_per_mode=0), lambda: Ring(batch_size=0)],
+)  # fmt: skip
+def test_a_wrong_setting_is_named(make):
+    with pytest.raises(ValueError, match=r"^[^\n]+\.$"):
+        make()
