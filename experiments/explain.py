@@ -19,10 +19,9 @@ CLASS = re.compile(r"class_path[= ]'([^']+)'")
 UNKNOWN = re.compile(r"[Oo]ption '([^']+)' is not accepted|does not accept option '([^']+)'")
 UNRECOGNISED = re.compile(r"unrecognized arguments: (\S+)")
 MISSING = re.compile(r"the following arguments are required: (\S+)")
-NO_VALUE = re.compile(r"argument --(\S+): expected one argument")
 NO_CLASS = re.compile(r"module '([^']+)' has no attribute '([^']+)'")
 NO_MODULE = re.compile(r"No module named '([^']+)'")
-NOT_SUBCLASS = re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)")
+NOT_SUBCLASS = re.compile(r"Import path(?: \S+)? does not correspond to a subclass of (\w+)")
 EXPECTED = re.compile(r"Expected an? (?!path\b)(?!<class 'NoneType'>)(.+?)(?=\. Got value: |\n|$)")
 GIVEN = re.compile(r"(?:Got value|Given value): (.+?)(?=\. Got value: |\n|$)")
 SUBTYPES = re.compile(r"Subtypes: \[(.+)\]")
@@ -33,8 +32,6 @@ def explain(message: str, options: Iterable[str]) -> str:
     known = sorted(options)
     if found := UNRECOGNISED.search(message):
         return unknown_option(found[1], known)
-    if found := NO_VALUE.search(message):
-        return f"--{found[1]} stands without a value: write --{found[1]} VALUE"
     if found := UNKNOWN.search(message):
         return unknown_key(message, found, known)
     if found := MISSING.search(message):
@@ -97,14 +94,36 @@ def wrong_type(message: str) -> str | None:
     union = SUBTYPES.search(leaf)
     kinds = pretty(union[1] if union else expected[1])
     given = GIVEN.search(leaf)
-    return f"{key} expects {kinds}, got {given[1].strip()!r}" if given else f"{key} expects {kinds}"
+    value = given[1].strip() if given else ""
+    advice = f": {meant}" if (meant := nearest_class(union[1] if union else expected[1], value)) else ""
+    return f"{key} expects {kinds}, got {value!r}{advice}"
+
+
+def nearest_class(types: str, value: str) -> str | None:
+    """Where one of the expected types is a base class of ours, the one of its kinds that ``value`` may mean."""
+    for path in re.findall(r"<class '(lightning_modules\.[^']+|datamodules\.[^']+)'>", types):
+        module, name = path.rsplit(".", 1)
+        base: type = vars(importlib.import_module(module))[name]
+        kinds = {kind.__name__ for kind in below(base)}
+        if meant := nearest(value, kinds):
+            return f"did you mean {meant}?"
+    return None
+
+
+def below(cls: type) -> set[type]:
+    """``cls`` and all its subclasses that are loaded."""
+    found = {cls}
+    for kind in type.__subclasses__(cls):
+        found |= below(kind)
+    return found
 
 
 def pretty(types: str) -> str:
     """``<class 'int'>, <class 'NoneType'>`` as ``int or null``."""
     choices = ", ".join(re.findall(r"Literal\[(.+?)\]", types))
     names = [kind.split(".")[-1] for kind in re.findall(r"<class '([^']+)'>", types)]
-    parts = ["null" if name == "NoneType" else name for name in names] + ([choices] if choices else [])
+    parts = [*(name for name in names if name != "NoneType"), *([choices] if choices else [])]
+    parts += ["null"] if "NoneType" in names else []
     return " or ".join(dict.fromkeys(parts)) if parts else types
 
 
@@ -129,7 +148,7 @@ MODULES = ("lightning_modules", "datamodules", "lightning", "torch")
 
 def not_a_subclass(found: re.Match[str]) -> str:
     """For a class path of another kind of class."""
-    return f"expects a kind of {found[2]}, and {found[1]} is none: name another class_path"
+    return f"expects a kind of {found[1]}, and this class_path names none"
 
 
 def keys_before(message: str, end: int) -> list[str]:
@@ -150,7 +169,7 @@ def arguments_of(class_path: str) -> list[str]:
     module, name = class_path.rsplit(".", 1)
     cls = vars(importlib.import_module(module))[name]
     names = ArgumentParser().add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True)
-    return sorted({name.removeprefix("it.").split(".")[0] for name in names}) + ["class_path", "init_args"]
+    return [*sorted({name.removeprefix("it.").split(".")[0] for name in names}), "class_path", "init_args"]
 
 
 UNION = "Does not validate against any of the Union subtypes"

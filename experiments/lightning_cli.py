@@ -96,14 +96,32 @@ class AtelierCLI(LightningCLI):
         heads = {key.split(".")[0] for key in known}
         for where, layer in self.layers:
             check_top(layer, where, heads, groups={"trainer"})
+        self.check_classes(args)
         merged = keep_off((one_length(layer) for _, layer in self.layers), self.house)
         texts = [word for layer in merged for word in ("--config", as_text(layer))]
         try:
             self.config = parser.parse_args([*texts, *one_length_options(args)])
         except argparse.ArgumentError as error:
             raise UserError(explain(str(error), known)) from error
-        if self.config.record is not None:
-            self.config.record.experiment = self.config.experiment
+        self.settle()
+
+    def settle(self) -> None:
+        """Draw conclusions: the record bears the experiment's name, and without scores there is no best checkpoint."""
+        config = self.config
+        if config.record is not None:
+            config.record.experiment = config.experiment
+        if config.checkpoint is not None and config.evaluation is None and config.classification is None:
+            config.checkpoint.monitor = None
+
+    def check_classes(self, options: Sequence[str]) -> None:
+        """See that something names a model and its data, before the parser wonders about their arguments."""
+        for key in ("model", "data"):
+            said = [layer[key] for _, layer in self.layers if key in layer]
+            named = any(
+                isinstance(value, str) or (isinstance(value, Mapping) and "class_path" in value) for value in said
+            )
+            if not named and not {f"--{key}", f"--{key}.class_path"} & set(options):
+                raise UserError(f"nothing names the class of {key}: begin with an experiment, or give {key}.class_path")
 
     def known_keys(self, parser: LightningArgumentParser) -> set[str]:
         """Every key but those of the classes that the configuration itself names."""
@@ -146,7 +164,7 @@ class AtelierCLI(LightningCLI):
         """
         with users_mistakes():
             L.seed_everything(self.config.seed_everything, workers=True, verbose=False)
-            self.config_init = self.parser.instantiate_classes(self.config)
+            self.config_init = self.parser.instantiate(self.config)
         self.model: L.LightningModule = self.config_init.model
         self.datamodule: L.LightningDataModule = self.config_init.data
 
@@ -165,7 +183,7 @@ class AtelierCLI(LightningCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in settings["plugins"]):
             settings["plugins"].append(AtomicCheckpointIO())
         settings["default_root_dir"] = str(root)
-        with users_mistakes():
+        with users_mistakes(TypeError):
             return L.Trainer(**settings)
 
 
@@ -173,13 +191,13 @@ USERS = (ValueError, OSError, MisconfigurationException, ModuleNotFoundError)  #
 
 
 @contextmanager
-def users_mistakes() -> Iterator[None]:
-    """Turn a refusal raised inside into a UserError of the same sentence; a bug stays what it is."""
+def users_mistakes(*more: type[Exception]) -> Iterator[None]:
+    """Turn a refusal (or one of ``more``) raised inside into a UserError of the same sentence; a bug stays a bug."""
     try:
         yield
     except Exception as error:
         cause = refusal(error)
-        if isinstance(cause, USERS):
+        if isinstance(cause, (*USERS, *more)):
             raise UserError(sentence_of(cause)) from error
         raise cause from None
 
@@ -197,9 +215,18 @@ def switch_off(cli: AtelierCLI, *names: str) -> None:
         cli.config[name] = None
 
 
+UNFIT_ADVICE = (
+    ".*isinstance.treespec, LeafSpec.. is deprecated",  # Lightning's own
+    ".*module.s. in eval mode at the start of training",  # averaged weights and extractors are
+    ".*broadcast_buffers. is deprecated",  # its successor still copies buffers once
+    ".*Grad strides do not match bucket view strides",  # one-channel convolutions in channels-last format
+    ".*callbacks used to create the checkpoint need to be provided",  # looking needs none of those that write
+)
+
+
 def hush_lightning() -> None:
-    """Silence what Lightning says at every start: hardware found, tips, and advice that does not fit our loaders."""
+    """Silence what Lightning says at every start: hardware found, tips, and advice that does not fit here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.. is deprecated")  # Lightning's own
-    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training")  # EMA, extractors
+    for advice in UNFIT_ADVICE:
+        warnings.filterwarnings("ignore", message=advice)

@@ -8,6 +8,7 @@ from pathlib import Path
 import lightning as L
 import torch
 
+from experiments.catalogue import experiments, find_file
 from experiments.errors import UserError
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
@@ -47,9 +48,10 @@ def find_subject(request: Request, command: str) -> Subject:
         file = run.checkpoint(which) if which in ("last", "best") else Path(which)
         return in_run(run, file, request, which)
     if which in ("last", "best"):
-        cli_target = target or "an experiment"
+        if target is not None and "--ckpt" not in request.own and target not in experiments():
+            raise UserError(f"{target} is no run directory: runs lie in runs/<experiment>/<time>-s<seed>")
         raise UserError(
-            f"{command} needs trained weights: give a run directory, or `atelier {command} {cli_target} --ckpt FILE`"
+            f"{command} needs trained weights: give a run directory, or `atelier {command} EXPERIMENT --ckpt FILE`"
         )
     return Subject(parse(request, command), Path(which), None, which)
 
@@ -59,7 +61,7 @@ def in_run(run: RunDirectory, checkpoint: Path, request: Request, which: str) ->
     if not checkpoint.is_file():
         there = sorted(path.stem for path in run.checkpoint("last").parent.glob("*.ckpt"))
         raise UserError(f"there is no checkpoint at {checkpoint}: the run has {', '.join(there) or 'none'}")
-    files = [run.config, *(Path(config) for config in request.configs)]
+    files = [run.config, *map(find_file, request.configs)]
     layers: list[Layer] = [(file.name, read_layer(file)) for file in files]
     return Subject(AtelierCLI(layers, request.overrides), checkpoint, run, which)
 

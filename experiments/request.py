@@ -7,6 +7,8 @@ from pathlib import Path
 from experiments.catalogue import DEFAULTS, find_experiment, find_file
 from experiments.errors import UserError
 
+FLAGS = ("--print_config",)  # options that take no value
+
 
 @dataclass
 class Request:
@@ -37,7 +39,7 @@ def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
-        if name not in ("--config", "-c", *own):
+        if not name.startswith("-") or name in FLAGS:
             request.overrides.append(word)
             continue
         if not equals and (not words or words[0].startswith("--")):
@@ -45,8 +47,10 @@ def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
         value = value if equals else words.pop(0)
         if name in own:
             request.own[name] = value
-        else:
+        elif name in ("--config", "-c"):
             request.configs.append(value)
+        else:
+            request.overrides += [name, value]
     return request
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from experiments.catalogue import find_file
 from experiments.errors import RunError, UserError, disk_is_full, sentence_of
-from experiments.layers import read_layer
+from experiments.layers import UNITS, read_layer
 from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
 from experiments.request import Request, find_layers, read_request
 from experiments.resume import refuse_changes
@@ -66,11 +66,13 @@ def fit(argv: Sequence[str]) -> int:
     cli = parse(request, "fit")
     cli.build()
     if is_child_rank():
-        run = inherited_run()
-    else:
-        run = create_run(cli.config.runs_dir, cli.config.experiment, cli.config.seed_everything)
-        os.environ[RUN_DIR_VARIABLE] = str(run.path)
-    return train(cli, run, ["fit", *argv], None)
+        return train(cli, inherited_run(), ["fit", *argv], None)
+    run = create_run(cli.config.runs_dir, cli.config.experiment, cli.config.seed_everything)
+    os.environ[RUN_DIR_VARIABLE] = str(run.path)
+    try:
+        return train(cli, run, ["fit", *argv], None)
+    finally:
+        del os.environ[RUN_DIR_VARIABLE]
 
 
 def parse(request: Request, command: str) -> AtelierCLI:
@@ -117,11 +119,21 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
             raise
         raise said from error
     if checkpoint is not None and not opening.opened:
-        say(f"{show(run.path)} is finished already: its clock has run out; lengthen it, with --clock.kimg for one")
+        say(f"{show(run.path)} is finished already{asked_length(cli)}")
         return 0
     for line in summary(cli, run):
         say(line)
     return 0
+
+
+def asked_length(cli: AtelierCLI) -> str:
+    """The length that has been reached, and how to ask for more."""
+    clock = cli.resolved["clock"] or {}
+    return "".join(
+        f", clock.{unit} {clock[unit]} is reached: go on with a larger --clock.{unit}"
+        for unit in UNITS
+        if clock.get(unit) is not None
+    )
 
 
 def translated(error: BaseException, opening: Opening, run: RunDirectory) -> BaseException:
@@ -132,14 +144,17 @@ def translated(error: BaseException, opening: Opening, run: RunDirectory) -> Bas
     if isinstance(error, FloatingPointError):
         return RunError(f"{sentence_of(error)} (the run is kept in {show(run.path)})")
     if isinstance(error, SystemExit | KeyboardInterrupt):  # Lightning leaves by SystemExit after Ctrl-C
-        return (
-            InterruptedRunError(f"interrupted; go on with `atelier fit --resume {show(run.path)}`")
-            if opening.begun
-            else error
-        )
+        return InterruptedRunError(f"interrupted: {way_on(run)}") if opening.begun else error
     if isinstance(error, USERS) and not opening.begun:
         return UserError(sentence_of(error))
     return error
+
+
+def way_on(run: RunDirectory) -> str:
+    """What to do with a run that was stopped."""
+    if run.last_checkpoint.is_file():
+        return f"go on with `atelier fit --resume {show(run.path)}`"
+    return f"no checkpoint was written yet in {show(run.path)}"
 
 
 class InterruptedRunError(RunError):

@@ -171,6 +171,7 @@ class AdversarialModule(AtelierModule):
     def update(self, opt: LightningOptimizer, loss_fn: Callable[..., Terms], batch: Sequence[Tensor]) -> None:
         """Minimise the sum of ``loss_fn``'s terms over ``batch`` by one step of ``opt``; only its player learns."""
         chunks = self.micro_batches(batch)
+        row, self.row = self.row, {}
         opt.zero_grad()
         for i, chunk in enumerate(chunks):
             self._share = len(chunk[0]) / len(batch[0])
@@ -180,6 +181,7 @@ class AdversarialModule(AtelierModule):
                 self.manual_backward(loss * self._share if len(chunks) > 1 else loss)
             self.guard_terms(terms)
             self.note(terms, self._share)
+        self.row = row | self.row  # of a player's many updates in one step the last is logged, not their sum
         opt.step()
 
     def micro_batches(self, batch: Sequence[Tensor]) -> list[Sequence[Tensor]]:

@@ -1,14 +1,13 @@
 """Laws of the extractors: what is exported is what is loaded; nothing wrong is loaded; nothing is drawn."""
 
 import json
-import urllib.error
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.metrics import extractors, inception
+from lightning_modules.metrics import extractors
 from lightning_modules.metrics.export import export_extractor
 from lightning_modules.metrics.extractors import (
     SHIPPED,
@@ -17,7 +16,6 @@ from lightning_modules.metrics.extractors import (
     extractor_names,
     load_extractor,
 )
-from lightning_modules.metrics.inception import FILE, URL, InceptionExtractor, find_weights
 from lightning_modules.networks.cnn import CNN
 
 
@@ -129,6 +127,12 @@ def test_absent_card_is_named(tmp_path: Path) -> None:
         load_extractor("toy", str(tmp_path / "toy.safetensors"))
 
 
+def test_scores_are_named_after_the_card(tmp_path: Path) -> None:
+    export(tmp_path)
+    with pytest.raises(ValueError, match="is the extractor 'toy', not 'digits-cnn'"):
+        load_extractor("digits-cnn", str(tmp_path / "toy.safetensors"))
+
+
 def test_damaged_card_is_named(tmp_path: Path) -> None:
     export(tmp_path)
     (tmp_path / "toy.json").write_text('{"name": "toy"}')
@@ -194,103 +198,3 @@ def test_unknown_name_gets_the_nearest_and_the_list(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(extractors, "SHIPPED", tmp_path)
     with pytest.raises(ValueError, match=r"'digit-cnn', the nearest is 'digits-cnn'.*digits-cnn, inception"):
         load_extractor("digit-cnn")
-
-
-# --- Inception ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without Inception weights and without a network."""
-
-    def offline(*args: object, **kwargs: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.delenv("ATELIER_WEIGHTS", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    return tmp_path
-
-
-def test_absent_inception_names_file_url_and_option(nowhere: Path) -> None:
-    with pytest.raises(FileNotFoundError) as error:
-        load_extractor("inception")
-    for part in (FILE, URL, "evaluation.weights", "ATELIER_WEIGHTS", "no network"):
-        assert part in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_explicit_path_that_is_no_file_is_not_replaced(nowhere: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"mine\.pth"):
-        find_weights(str(nowhere / "mine.pth"))
-
-
-def test_weights_are_searched_in_order(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached, own = nowhere / "hub" / "checkpoints" / FILE, nowhere / "own"
-    cached.parent.mkdir(parents=True)
-    own.mkdir()
-    cached.write_bytes(b"cached")
-    monkeypatch.setattr(inception, "SHA256_PREFIX", "")  # any file will do
-    assert find_weights(None) == cached
-    monkeypatch.setenv("ATELIER_WEIGHTS", str(own))
-    assert find_weights(None) == cached  # the folder is empty
-    (own / FILE).write_bytes(b"own")
-    assert find_weights(None) == own / FILE
-    monkeypatch.setenv("ATELIER_WEIGHTS", str(own / FILE))
-    assert find_weights(None) == own / FILE
-    assert find_weights(str(cached)) == cached
-
-
-def test_file_of_another_hash_is_taken_only_by_name(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = nowhere / FILE
-    path.write_bytes(b"other")
-    assert find_weights(str(path)) == path
-    monkeypatch.setenv("ATELIER_WEIGHTS", str(nowhere))
-    with pytest.raises(ValueError, match="does not have the sha256 6726825d"):
-        find_weights(None)
-
-
-def test_file_without_the_weights_is_refused_in_one_sentence(nowhere: Path) -> None:
-    torch.save({"a": torch.zeros(1)}, nowhere / "a.pth")
-    (nowhere / "b.pth").write_bytes(b"no weights")
-    for name in ("a.pth", "b.pth"):
-        with pytest.raises(ValueError, match=r"does not hold the weights of .* InceptionV3|InceptionV3") as error:
-            InceptionExtractor(str(nowhere / name))
-        assert "\n" not in str(error.value)
-
-
-@pytest.mark.slow
-def test_inception_of_random_weights_equals_torch_fidelity(nowhere: Path) -> None:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    path = random_inception(nowhere / "random.pth")
-    before = torch.get_rng_state()
-    extractor = InceptionExtractor(str(path))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert extractor.sha256 is not None
-    assert len(extractor.sha256) == 64
-    theirs = FeatureExtractorInceptionV3("theirs", ["2048", "logits_unbiased"], str(path))
-    rgb, gray = images(2, channels=3), images(2)
-    wanted, logits = theirs(rgb)
-    seen = extractor(rgb)
-    assert (seen.features - wanted).abs().max() < 1e-4 * wanted.abs().max()
-    assert (seen.logits - logits).abs().max() < 1e-4 * logits.abs().max()
-    assert torch.equal(extractor(gray).features, extractor(gray.expand(-1, 3, -1, -1)).features)
-    assert "gray repeated" in extractor.fit((1, 32, 32))
-
-
-def random_inception(path: Path) -> Path:
-    """Random weights in torch-fidelity's layout."""
-    from torch import nn
-    from torch_fidelity import feature_extractor_inceptionv3 as theirs
-
-    class Blank(theirs.FeatureExtractorInceptionV3):
-        def load_state_dict(self, state: object) -> None:
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-
-    torch.manual_seed(0)
-    torch.save({}, path)
-    torch.save(Blank("blank", ["2048"], str(path)).state_dict(), path)
-    return path

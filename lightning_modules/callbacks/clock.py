@@ -8,6 +8,8 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_modules.base import AtelierModule
 
+NEVER = 2**63 - 1  # steps between validations; infinity would mean each end of a finite loader
+
 
 @runtime_checkable
 class CountsItsImages(Protocol):
@@ -77,11 +79,11 @@ class Clock(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Validate when this callback says so, not on Lightning's own count."""
-        trainer.val_check_batch = float("inf")
+        trainer.val_check_batch = NEVER
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         """Let the trainer validate after this step if it is the next of the evenly spaced ones."""
-        trainer.val_check_batch = 1 if self.validates(trainer.global_step, trainer.max_steps) else float("inf")
+        trainer.val_check_batch = 1 if self.validates(trainer.global_step, trainer.max_steps) else NEVER
 
     def validates(self, step: int, total: int) -> bool:
         """Whether step ``step`` (from 1) of ``total`` ends one of ``validations`` even parts of the run."""

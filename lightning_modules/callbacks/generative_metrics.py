@@ -55,7 +55,7 @@ class GenerativeMetrics(Callback):
         fakes: how many images are generated.
         is_splits: over which the Inception score is averaged.
         seed: of the fakes.
-        floor: whether to score the test split as if it were fakes.
+        floor: whether to score the other split as if it were fakes.
 
     Attributes:
         history: one row an evaluation: kimg, d_step, g_step, seconds since training started, protocol (its key),
@@ -90,6 +90,11 @@ class GenerativeMetrics(Callback):
         self._seconds_before = 0.0
 
     @property
+    def floor_split(self) -> str:
+        """The split that is not the reference."""
+        return "test" if self.split == "train" else "train"
+
+    @property
     def monitor(self) -> str:
         """The name under which a checkpoint callback finds the FID: ``val/fid@digits-cnn``."""
         return f"val/{metric_name('fid', self.extractor_name)}"
@@ -111,7 +116,7 @@ class GenerativeMetrics(Callback):
             labels="none" if module.G.num_classes is None else "uniform",
             weights=pl_module.weights_name,
             checkpoint=self.checkpoint,
-            real=data.reference("test") if self.with_floor else None,
+            real=data.reference(self.floor_split) if self.with_floor else None,
         )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -141,7 +146,7 @@ class GenerativeMetrics(Callback):
         reference = data.reference(self.split)
         with undisturbed(module):
             if self.with_floor and self.floor_value is None:
-                self.floor_value = floor(data.reference("test"), reference, self.protocol, extractor)
+                self.floor_value = floor(data.reference(self.floor_split), reference, self.protocol, extractor)
             metrics = evaluate(_generating(module).sample, reference, self.protocol, extractor)
         self.history.append(
             {
@@ -159,7 +164,7 @@ class GenerativeMetrics(Callback):
         return self._seconds_before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        """History, protocol and floor as plain values."""
+        """History, protocol, floor and stopwatch as plain values."""
         return {
             "history": [dict(row) for row in self.history],
             "protocol": None if self.protocol is None else self.protocol.as_dict(),

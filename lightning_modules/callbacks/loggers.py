@@ -120,6 +120,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         if importlib.util.find_spec("wandb") is None:
             raise ValueError("wandb is not installed: pip install wandb, or give --trainer.logger false")
         super().__init__(project=project, entity=entity, log_model=False)
+        del self._wandb_init["anonymous"]  # W&B warns of the mere word
         self.mode = mode
         self._run: Run | None = None
 
@@ -166,7 +167,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
     def finalize(self, status: str) -> None:
         """End W&B's run, so that the next one of this process is another."""
         if self._run is not None:
-            self.experiment.finish(exit_code=0 if status == "success" else 1, quiet=True)
+            self.experiment.finish(exit_code=0 if status == "success" else 1)
             self._run = self._experiment = None
 
 

@@ -81,7 +81,7 @@ class ClassifierExtractor(Extractor):
         with torch.device("meta"):
             self.network = ARCHITECTURES[card.architecture](**card.init_args)
         self.network.load_state_dict(_full_precision(weights), assign=True)
-        self.requires_grad_(False).eval()
+        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
     @classmethod
     def read(cls, path: Path) -> "ClassifierExtractor":
@@ -146,7 +146,7 @@ def load_extractor(name: str, weights: str | None = None) -> Extractor:
     if name == "inception":
         return InceptionExtractor(weights)
     if weights is not None:
-        return ClassifierExtractor.read(Path(weights))
+        return _own_extractor(name, Path(weights))
     names = extractor_names()
     if name not in names:
         nearest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
@@ -155,3 +155,13 @@ def load_extractor(name: str, weights: str | None = None) -> Extractor:
             f"{', '.join(names)}."
         )
     return ClassifierExtractor.read(SHIPPED / f"{name}.safetensors")
+
+
+def _own_extractor(name: str, path: Path) -> ClassifierExtractor:
+    extractor = ClassifierExtractor.read(path)
+    if extractor.name != name:
+        raise ValueError(
+            f"{path} is the extractor {extractor.name!r}, not {name!r}: set evaluation.extractor to its name, which "
+            "its scores bear."
+        )
+    return extractor

@@ -1,0 +1,342 @@
+"""Laws of the two-player base: who plays when, for how long, on which gradients."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import (
+    SHAPE,
+    Finite,
+    Recording,
+    batches,
+    batches_with_noise,
+    dcgans,
+    distance,
+    mlps,
+    sgd,
+    told_gan,
+    trainer,
+    weights,
+)
+
+from datamodules.digits import Digits
+from lightning_modules.adversarial import Terms
+from lightning_modules.callbacks.clock import Clock
+from lightning_modules.gan import GAN
+from lightning_modules.losses.adversarial import Hinge, Wasserstein
+from lightning_modules.losses.penalties import R1, R2
+
+# --- order and length ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_critic", "n_gen", "round_"), [(1, 1, "DG"), (3, 1, "DDDG"), (1, 2, "DGG"), (3, 2, "DDDGG")]
+)
+def test_order_survives_epoch_ends(tmp_path: Path, n_critic: int, n_gen: int, round_: str) -> None:
+    module = Recording(*mlps(), n_critic=n_critic, n_gen=n_gen)
+    run = trainer(tmp_path, max_steps=12)
+    run.fit(module, datamodule=Finite(batches(5)))  # epochs of 5 batches end inside rounds
+    assert run.current_epoch >= 2
+    assert module.order == round_ * (12 // n_critic)
+    assert run.global_step == module.global_step == 12
+    assert module.g_step == 12 // n_critic * n_gen
+
+
+@pytest.mark.parametrize(("n_critic", "n_gen", "g_steps"), [(1, 1, 7), (5, 1, 3), (1, 2, 6), (2, 3, 6)])
+def test_g_steps_is_the_number_of_updates_of_g(tmp_path: Path, n_critic: int, n_gen: int, g_steps: int) -> None:
+    module = Recording(*mlps(), n_critic=n_critic, n_gen=n_gen)
+    run = trainer(tmp_path, Clock(g_steps=g_steps, validations=0))
+    run.fit(module, datamodule=Digits(size=8, batch_size=4))
+    assert module.order.count("G") == module.g_step == g_steps
+    assert module.order.count("D") == run.global_step == g_steps // n_gen * n_critic
+    assert module.images_seen == 4 * run.global_step
+
+
+def test_g_steps_that_no_round_ends_on_are_refused(tmp_path: Path) -> None:
+    run = trainer(tmp_path, Clock(g_steps=5))
+    with pytest.raises(ValueError, match="g_steps 5 is no multiple of n_gen 2"):
+        run.fit(GAN(*mlps(), n_gen=2), datamodule=Digits(size=8))
+
+
+@pytest.mark.parametrize(
+    ("length", "n_critic", "world", "steps"),
+    [
+        ({"kimg": 0.1}, 1, 1, 7),  # 100 / 16 = 6.25
+        ({"kimg": 0.112}, 1, 1, 7),  # exactly
+        ({"kimg": 0.1}, 3, 1, 9),  # the third round is completed
+        ({"kimg": 0.1}, 1, 2, 4),
+        ({"epochs": 1}, 1, 1, 90),  # 1437 / 16 = 89.8
+        ({"epochs": 0.5}, 1, 1, 45),
+        ({"epochs": 1}, 4, 1, 92),
+        ({"g_steps": 9}, 5, 2, 45),
+    ],
+)
+def test_length_in_steps(length: dict[str, Any], n_critic: int, world: int, steps: int) -> None:
+    module, data = GAN(*mlps(), n_critic=n_critic), Digits(size=8, batch_size=16)
+    assert Clock(**length).total_steps(module, data, world) == steps
+
+
+def test_length_holds_in_training(tmp_path: Path) -> None:
+    module = Recording(*mlps(), n_critic=3)
+    trainer(tmp_path, Clock(kimg=0.1)).fit(module, datamodule=Digits(size=8, batch_size=16))
+    assert module.order == "DDDG" * 3
+    assert module.images_seen == 9 * 16
+
+
+@pytest.mark.parametrize(
+    "length", [{}, {"kimg": 1, "g_steps": 1}, {"kimg": 0}, {"epochs": -1}, {"g_steps": 1, "validations": -1}]
+)
+def test_length_that_says_nothing_or_too_much_is_refused(length: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^clock: "):
+        Clock(**length)
+
+
+class ValidatedAt(L.Callback):
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.steps.append(trainer.global_step)
+
+
+@pytest.mark.parametrize(
+    ("validations", "steps"),
+    [(0, []), (1, [12]), (2, [6, 12]), (5, [3, 5, 8, 10, 12]), (12, list(range(1, 13))), (99, list(range(1, 13)))],
+)
+@pytest.mark.parametrize("finite", [False, True])
+def test_validations_are_evenly_spaced_up_to_the_last_step(
+    tmp_path: Path, validations: int, steps: list[int], finite: bool
+) -> None:
+    data = Finite(batches(5, 4)) if finite else Digits(size=8, batch_size=4)
+    seen = ValidatedAt()
+    trainer(tmp_path, Clock(g_steps=12, validations=validations), seen).fit(GAN(*mlps()), datamodule=data)
+    assert seen.steps == steps
+
+
+# --- who learns ---------------------------------------------------------------------------------------------
+
+
+def flags(net: nn.Module) -> set[bool]:
+    return {parameter.requires_grad for parameter in net.parameters()}
+
+
+def gradients(net: nn.Module) -> list[Tensor | None]:
+    return [None if p.grad is None else p.grad.clone() for p in net.parameters()]
+
+
+def unchanged(a: list[Tensor | None], b: list[Tensor | None]) -> bool:
+    return all(x is y or (x is not None and y is not None and torch.equal(x, y)) for x, y in zip(a, b, strict=True))
+
+
+class Watched(Recording):
+    """Asserts at each update that only its player can learn, and breaks G's loss at step ``breaks_at``."""
+
+    breaks_at = -1
+    looked = 0
+
+    def d_loss(self, x: Tensor, y: Tensor) -> Terms:
+        assert (flags(self.G), flags(self.D)) == ({False}, {True})
+        self.looked += 1
+        return super().d_loss(x, y)
+
+    def g_loss(self, x: Tensor, y: Tensor) -> Terms:
+        assert (flags(self.G), flags(self.D)) == ({True}, {False})
+        self.looked += 1
+        if self.global_step == self.breaks_at:
+            raise RuntimeError("broken")
+        return super().g_loss(x, y)
+
+    def update(self, opt: Any, loss_fn: Any, batch: Any) -> None:
+        other = self.G if loss_fn == self.d_loss else self.D
+        before, values = gradients(other), weights(other)
+        assert other is self.D or self.global_step > 0 or before == [None] * len(before)
+        super().update(opt, loss_fn, batch)
+        assert unchanged(gradients(other), before)
+        assert all(torch.equal(parameter, values[name]) for name, parameter in other.named_parameters())
+        assert (flags(self.G), flags(self.D)) == ({True}, {True})
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_the_other_player_is_frozen_and_gets_no_gradient(tmp_path: Path, micro_batch: int | None) -> None:
+    module = Watched(*mlps(), penalties=[R1(every=2)], n_critic=2, micro_batch=micro_batch)
+    trainer(tmp_path, max_steps=4).fit(module, datamodule=Digits(size=8, batch_size=8))
+    assert module.looked == (4 + 2) * (1 if micro_batch is None else 3)
+
+
+@pytest.mark.parametrize("freeze_d", [0, 1])
+def test_an_exception_in_a_loss_leaves_nobody_frozen(tmp_path: Path, freeze_d: int) -> None:
+    class Broken(GAN):
+        def g_loss(self, x: Tensor, y: Tensor) -> Terms:
+            assert flags(self.D) == {False}
+            raise RuntimeError("broken")
+
+    module = Broken(*mlps(), freeze_d=freeze_d)
+    with pytest.raises(RuntimeError, match=r"^broken$"):
+        trainer(tmp_path, max_steps=4).fit(module, datamodule=Digits(size=8, batch_size=8))
+    assert flags(module.G) == {True}
+    assert flags(module.D.blocks[:freeze_d]) == ({False} if freeze_d else set())
+    assert flags(module.D.blocks[freeze_d:]) == {True}
+
+
+def test_frozen_blocks_of_d_stay_as_they_are(tmp_path: Path) -> None:
+    module = GAN(*mlps(), freeze_d=1)
+    before = weights(module.D)
+    trainer(tmp_path, max_steps=3).fit(module, datamodule=Digits(size=8, batch_size=8))
+    moved = {name for name, value in weights(module.D).items() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if not name.startswith("blocks.0.")}
+    assert flags(module.D.blocks[0]) == {False}
+    assert len(before) == len(moved) + 2
+
+
+@pytest.mark.parametrize("settings", [{"n_critic": 0}, {"n_gen": 0}, {"micro_batch": 0}, {"freeze_d": 3}])
+def test_settings_out_of_range_are_refused(settings: dict[str, int]) -> None:
+    (name,) = settings
+    with pytest.raises(ValueError, match=f"^{name} must"):
+        GAN(*mlps(), **settings)
+
+
+# --- clipping -----------------------------------------------------------------------------------------------
+
+
+def norm(net: nn.Module) -> float:
+    return float(
+        torch.stack([p.grad.norm() for p in net.parameters() if p.grad is not None] or [torch.tensor(0.0)]).norm()
+    )
+
+
+class Clipped(GAN):
+    """Notes both gradients' norms before and after the clipping of each step."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.norms: list[tuple[str, float, float, float, float]] = []
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        d, g = norm(self.D), norm(self.G)
+        super().on_before_optimizer_step(optimizer)
+        player = "D" if optimizer is self.trained_optimizers()[0] else "G"
+        self.norms.append((player, d, norm(self.D), g, norm(self.G)))
+
+
+@pytest.mark.parametrize("clip", [{"d_clip": 1e-3}, {"g_clip": 1e-3}, {"d_clip": 1e-3, "g_clip": 2e-3}])
+def test_clipping_is_of_the_player_that_steps(tmp_path: Path, clip: dict[str, float]) -> None:
+    module = Clipped(*mlps(), **clip)
+    trainer(tmp_path, max_steps=3).fit(module, datamodule=Digits(size=8, batch_size=8))
+    assert [row[0] for row in module.norms] == ["D", "G"] * 3
+    for player, d_before, d_after, g_before, g_after in module.norms:
+        d_limit = clip.get("d_clip") if player == "D" else None
+        g_limit = clip.get("g_clip") if player == "G" else None
+        for before, after, limit in ((d_before, d_after, d_limit), (g_before, g_after, g_limit)):
+            if limit is None:
+                assert after == before
+            else:
+                assert before > 2 * limit
+                assert abs(after / limit - 1) < 1e-4  # torch divides by norm + 1e-6
+
+
+# --- equal routes -------------------------------------------------------------------------------------------
+
+
+def fitted(folder: Path, steps: int = 3, **settings: Any) -> Any:
+    module = told_gan(**settings)
+    trainer(folder, max_steps=steps).fit(module, datamodule=Finite(batches_with_noise(steps)))
+    return module
+
+
+PENALISED = {"penalties": [R1(2.0), R2(1.0)]}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, PENALISED, {"loss": Hinge(), "n_gen": 2}, {"loss": Wasserstein(), "d_clip": 0.01}]
+)
+def test_micro_batches_equal_one_batch(tmp_path: Path, settings: dict[str, Any]) -> None:
+    whole = fitted(tmp_path, **settings)
+    parts = fitted(tmp_path, micro_batch=3, **settings)  # 8 as 3 + 3 + 2
+    assert distance(weights(whole), weights(parts)) < 1e-6
+    assert distance(weights(whole), weights(told_gan())) > 1e-3  # and they learned something
+    for one, other in zip(whole.rows, parts.rows, strict=True):
+        assert one.keys() == other.keys() >= {"d/adv", "g/adv", "d/real", "d/fake"}
+        assert max(abs(one[name] - other[name]) for name in one) < 1e-6
+
+
+@pytest.mark.parametrize("settings", [{}, PENALISED, {"micro_batch": 3}])
+def test_one_pass_equals_two_without_batch_norm(tmp_path: Path, settings: dict[str, Any]) -> None:
+    two, one = fitted(tmp_path, **settings), fitted(tmp_path, one_pass=True, **settings)
+    assert distance(weights(two), weights(one)) < 1e-6
+
+
+def test_one_pass_shares_the_statistics_of_a_batch(tmp_path: Path) -> None:
+    D = dcgans(size=16)[1]
+    x, y = torch.rand(6, 1, 16, 16), torch.zeros(6)
+    both = GAN(dcgans(size=16)[0], D, one_pass=True).judge(x, -x, y, [])
+    apart = GAN(dcgans(size=16)[0], D).judge(x, -x, y, [])
+    assert (both.real - apart.real).abs().max() > 1e-3
+    assert torch.equal(torch.cat([both.real, both.fake]), D(torch.cat([x, -x])))
+
+
+def test_channels_last_changes_the_layout_only(tmp_path: Path) -> None:
+    found = []
+    for channels_last in (False, True):
+        module = GAN(*dcgans(size=16), channels_last=channels_last, d_optimizer=sgd(), g_optimizer=sgd())
+        trainer(tmp_path, max_steps=1).fit(module, datamodule=Digits(size=16, batch_size=8))
+        assert module.D.blocks[1][0].weight.is_contiguous(memory_format=torch.channels_last) == channels_last
+        found.append(weights(module))
+    assert distance(*found) < 1e-5
+    assert distance(found[0], weights(GAN(*dcgans(size=16)))) > 1e-3
+
+
+def test_of_many_updates_the_last_is_logged(tmp_path: Path) -> None:
+    one = fitted(tmp_path, 1, g_optimizer=sgd(0.0))
+    two = fitted(tmp_path, 1, g_optimizer=sgd(0.0), n_gen=2)  # the same loss twice
+    assert one.rows == two.rows
+
+
+# --- noise --------------------------------------------------------------------------------------------------
+
+
+class Draws(GAN):
+    """Keeps every z that it draws in training."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(*mlps(), **settings)
+        self.z: list[Tensor] = []
+        draw = self.G.sample_z
+        self.G.sample_z = lambda n: self.z.append(draw(n)) or self.z[-1]  # type: ignore[method-assign, func-returns-value]
+
+
+def drawn(folder: Path, **settings: Any) -> list[Tensor]:
+    module = Draws(**settings)
+    trainer(folder, max_steps=3).fit(module, datamodule=Finite(batches(3)))
+    return module.z
+
+
+def test_no_noise_comes_twice(tmp_path: Path) -> None:
+    z = drawn(tmp_path, micro_batch=4, n_gen=2)
+    assert len(z) == 3 * (1 + 2) * 2  # D, G and G again, in two micro-batches each
+    values = torch.cat(z).flatten()
+    assert len(values.unique()) == len(values) == 18 * 4 * 4
+
+
+def test_noise_is_a_function_of_the_seed(tmp_path: Path) -> None:
+    first, again, other = drawn(tmp_path), drawn(tmp_path), drawn(tmp_path, seed=1)
+    assert torch.equal(torch.cat(first), torch.cat(again))
+    assert not (torch.cat(first) == torch.cat(other)).any()
+
+
+# --- data ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(Digits(size=16), r"\(1, 8, 8\), the data module gives \(1, 16, 16\)"), (None, "value_range")]
+)
+def test_data_of_another_kind_are_refused_before_the_first_step(tmp_path: Path, data: Any, message: str) -> None:
+    if data is None:
+        data = Finite(batches(1))
+        data.value_range = (0.0, 1.0)
+    module = Recording(*mlps(shape=SHAPE))
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path, max_steps=1).fit(module, datamodule=data)
+    assert module.order == ""

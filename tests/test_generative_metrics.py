@@ -1,0 +1,195 @@
+"""Laws of the evaluation callback: it looks before, during and after training, and changes nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+
+from datamodules.digits import Digits
+from lightning_modules.callbacks.generative_metrics import GenerativeMetrics, undisturbed
+from lightning_modules.classifier import Classifier
+from lightning_modules.ema import EMASettings
+from lightning_modules.gan import GAN
+from lightning_modules.metrics import cache, extractors
+from lightning_modules.metrics.evaluate import evaluate
+from lightning_modules.metrics.export import export_extractor
+from lightning_modules.metrics.protocol import Protocol
+from lightning_modules.networks.cnn import CNN
+from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+
+# Lightning's own: of torch's new tree specs, and of the averaged weights, which never train.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Found .* in eval mode at the start of training"),
+]
+
+
+@pytest.fixture
+def toy_cnn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny untrained extractor under the name ``toy-cnn``, and a cache of its own."""
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    cache.forget()
+    torch.manual_seed(0)
+    test = Digits(size=8).reference("test")
+    network = CNN(width=2, dim=8).eval()
+    export_extractor(network, "toy-cnn", test.images, test.labels, (-1, 1), "digits", "none", folder=tmp_path / "toy")
+    monkeypatch.setattr(extractors, "SHIPPED", tmp_path / "toy")
+
+
+def gan() -> GAN:
+    torch.manual_seed(0)
+    G, D = DCGANGenerator(8, 1, z_dim=4, width=4), DCGANDiscriminator(8, 1, width=4)
+    return GAN(G, D, ema=EMASettings(decay=0.5))
+
+
+def trainer(folder: Path, *callbacks: L.Callback, **options: Any) -> L.Trainer:
+    return L.Trainer(
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        default_root_dir=folder,
+        logger=options.pop("logger", False),
+        check_val_every_n_epoch=None,
+        val_check_interval=2,
+        num_sanity_val_steps=2,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        **options,
+    )
+
+
+def metrics(**changes: Any) -> GenerativeMetrics:
+    return GenerativeMetrics(**{"extractor": "toy-cnn", "fakes": 150, **changes})
+
+
+def fitted(folder: Path, *callbacks: L.Callback, **options: Any) -> GAN:
+    module = gan()
+    trainer(folder, *callbacks, max_steps=4, **options).fit(module, datamodule=Digits(size=8, batch_size=16))
+    return module
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_training_with_and_without_evaluation_gives_identical_weights(tmp_path: Path) -> None:
+    callback = metrics()
+    with_it, without = fitted(tmp_path, callback), fitted(tmp_path)
+    assert len(callback.history) == 3
+    assert with_it.state_dict().keys() == without.state_dict().keys()  # no metric among the weights
+    for name, value in without.state_dict().items():
+        assert torch.equal(with_it.state_dict()[name], value), name
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_history_begins_before_training_and_is_what_evaluate_gives(tmp_path: Path) -> None:
+    callback = metrics()
+    module = fitted(tmp_path, callback)
+    assert [(row["d_step"], row["g_step"], row["kimg"]) for row in callback.history] == [
+        (0, 0, 0.0),
+        (2, 2, 0.032),
+        (4, 4, 0.064),
+    ]
+    data = Digits(size=8)
+    assert callback.protocol is not None
+    assert callback.extractor is not None
+    again = evaluate(module.sample, data.reference("train"), callback.protocol, callback.extractor)
+    assert callback.history[-1]["metrics"] == again
+    assert callback.history[0]["metrics"] != again
+    assert callback.floor_value is not None
+    assert callback.floor_value["fid@toy-cnn"] < again["fid@toy-cnn"]
+    assert callback.floor_value["fid@toy-cnn"] > 0
+    assert (callback.protocol.labels, callback.protocol.weights) == ("none", "ema")
+    assert (callback.protocol.floor_split, callback.protocol.floor_count) == ("test", 150)
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_scores_reach_loggers_and_the_monitor(tmp_path: Path) -> None:
+    callback = metrics()
+    logger = CSVLogger(tmp_path / "log", name="", version="")
+    run = trainer(tmp_path, callback, max_steps=4, logger=logger, log_every_n_steps=1)
+    run.fit(gan(), datamodule=Digits(size=8, batch_size=16))
+    assert callback.monitor == "val/fid@toy-cnn"
+    wanted = callback.history[-1]["metrics"]["fid@toy-cnn"]
+    assert abs(float(run.callback_metrics[callback.monitor]) / wanted - 1) < 1e-6
+    header, *rows = (tmp_path / "log" / "metrics.csv").read_text().splitlines()
+    column = header.split(",").index(callback.monitor)
+    written = [float(row.split(",")[column]) for row in rows if row.split(",")[column]]
+    assert written == pytest.approx([row["metrics"]["fid@toy-cnn"] for row in callback.history])
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_validate_and_test_score_the_same(tmp_path: Path) -> None:
+    callback, module = metrics(floor=False, split="test"), gan()
+    run = trainer(tmp_path, callback)
+    run.validate(module, datamodule=Digits(size=8), verbose=False)
+    validated = dict(run.callback_metrics)
+    run.test(module, datamodule=Digits(size=8), verbose=False)
+    assert validated["val/fid@toy-cnn"] == run.callback_metrics["test/fid@toy-cnn"]
+    assert callback.history[0]["metrics"] == callback.history[1]["metrics"]
+    assert callback.floor_value is None
+    assert callback.protocol is not None
+    assert (callback.protocol.reference_split, callback.protocol.reference_count) == ("test", 360)
+
+
+@pytest.mark.parametrize(("split", "other", "count"), [("train", "test", 360), ("test", "train", 400)])
+@pytest.mark.usefixtures("toy_cnn")
+def test_floor_is_of_the_split_that_is_not_the_reference(tmp_path: Path, split: str, other: str, count: int) -> None:
+    callback = metrics(split=split, fakes=400)
+    trainer(tmp_path, callback).validate(gan(), datamodule=Digits(size=8), verbose=False)
+    assert callback.protocol is not None
+    assert callback.floor_value is not None
+    assert (callback.protocol.floor_split, callback.protocol.floor_count) == (other, count)
+    assert callback.floor_value["fid@toy-cnn"] > 0
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_state_is_plain_and_a_resumed_run_goes_on_with_its_history(tmp_path: Path) -> None:
+    callback = metrics()
+    fitted(tmp_path, callback)
+    torch.save(callback.state_dict(), tmp_path / "state.pt")
+    other = metrics()
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert other.history == callback.history
+    assert other.state_dict()["seconds"] >= callback.history[-1]["seconds"]
+    assert Protocol(**callback.state_dict()["protocol"]) == callback.protocol
+
+
+@pytest.mark.usefixtures("toy_cnn")
+@pytest.mark.parametrize(
+    ("callback", "data", "error", "message"),
+    [
+        ({"extractor": "toi-cnn"}, Digits(size=8), ValueError, "the nearest is 'toy-cnn'"),
+        ({}, Digits(size=16), ValueError, "reads gray 8x8 images, these are gray 16x16"),
+        ({"weights": "absent.safetensors"}, Digits(size=8), FileNotFoundError, "absent.safetensors is absent"),
+        ({"extractor": "inception", "weights": "absent.pth"}, Digits(size=8), FileNotFoundError, "absent.pth"),
+        ({"fakes": 1}, Digits(size=8), ValueError, "evaluation.fakes"),
+    ],
+)
+def test_what_is_wrong_is_said_before_training_starts(
+    tmp_path: Path, callback: dict[str, Any], data: Digits, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        trainer(tmp_path, metrics(**callback), max_steps=1).fit(gan(), datamodule=data)
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_a_family_that_generates_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Classifier generates nothing"):
+        trainer(tmp_path, metrics(), max_steps=1).fit(Classifier(CNN(width=2)), datamodule=Digits(size=8))
+
+
+def test_modes_are_restored_after_an_exception() -> None:
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout()).train()
+    net[1].eval()
+
+    def upset() -> None:
+        with undisturbed(net):
+            net.eval()
+            net[1].train()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        upset()
+    assert [part.training for part in net.modules()] == [True, True, False]
