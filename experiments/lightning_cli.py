@@ -6,20 +6,25 @@ configuration (Lightning issue 21455).
 """
 
 import argparse
+import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import lightning as L
+import torch
 import yaml
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+from torch.optim import Optimizer
 
 from experiments.errors import UserError, sentence_of
 from experiments.explain import arguments_of, explain, refusal
@@ -101,9 +106,18 @@ class AtelierCLI(LightningCLI):
         texts = [word for layer in merged for word in ("--config", as_text(layer))]
         try:
             self.config = parser.parse_args([*texts, *one_length_options(args)])
+            if self.spell_out_defaults():
+                self.config = parser.parse_object(self.config)
         except argparse.ArgumentError as error:
             raise UserError(explain(str(error), known)) from error
         self.settle()
+
+    def spell_out_defaults(self) -> bool:
+        """Put classes with their arguments where a default optimizer is a function; whether there were any."""
+        functions = {key: value for key, value in self.config.items() if isinstance(value, FunctionType)}
+        for key, value in functions.items():
+            self.config[key] = spelt_out(value)
+        return bool(functions)
 
     def settle(self) -> None:
         """Draw conclusions: the record bears the experiment's name, and without scores there is no best checkpoint."""
@@ -200,6 +214,15 @@ def users_mistakes(*more: type[Exception]) -> Iterator[None]:
         if isinstance(cause, (*USERS, *more)):
             raise UserError(sentence_of(cause)) from error
         raise cause from None
+
+
+def spelt_out(make_optimizer: Callable[[list[nn.Parameter]], Optimizer]) -> dict[str, Any]:
+    """``make_optimizer``, a default that jsonargparse could not read, as class_path and init_args."""
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))])
+    kind = type(optimizer)
+    known = inspect.signature(kind).parameters
+    settings = {name: value for name, value in optimizer.defaults.items() if name in known}
+    return {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": settings}
 
 
 def as_list(value: Any) -> list[Any]:

@@ -79,7 +79,7 @@ class GAN(AdversarialModule):
     def judge(self, x: Tensor, fake: Tensor, y: Tensor, points: Sequence[PointPenalty]) -> Judged:
         """D on reals and fakes, in the way that the penalties at these ``points`` need it."""
         x = x.detach().requires_grad_(any(penalty.at_real for penalty in points))
-        fake = fake.detach().requires_grad_(any(not penalty.at_real for penalty in points))
+        fake = fake.detach().to(x.dtype).requires_grad_(any(not penalty.at_real for penalty in points))
         D = self.D.forward if points else self.D  # a compiled network has no double backward, its forward has
         with self.precision(points):
             if self.one_pass:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 from PIL import Image
 
@@ -277,6 +278,7 @@ def test_wandb_stays_inside_the_run_and_knows_the_configuration(monkeypatch):
     run = fit("--config", "wandb.yaml", "--clock.g_steps", "1")
     logs = [*run.glob("wandb/offline-run-*/*.wandb")]
     assert len(logs) == 1
+    wandb.teardown()  # waits for its writer, as the end of a process does
     content = logs[0].read_bytes()
     for said in (b"half_life_kimg", b"tiny", run.name.encode(), b"kimg"):
         assert said in content

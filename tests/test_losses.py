@@ -121,8 +121,8 @@ def test_gradient_penalty_does_not_depend_on_x(norm: float) -> None:
     D = Linear(norm)
     for scale in (0.0, 1.0, 100.0):
         x = scale * torch.randn(4, *SHAPE)
-        assert abs(float(GradientPenalty(2.0)(D, x, -x, None)) - 2 * (norm - 1) ** 2) < 1e-4
-    assert abs(float(GradientPenalty(2.0, target=0.0)(D, x, -x, None)) - 2 * norm**2) < 1e-4
+        assert abs(GradientPenalty(2.0)(D, x, -x, None).item() - 2 * (norm - 1) ** 2) < 1e-4
+    assert abs(GradientPenalty(2.0, target=0.0)(D, x, -x, None).item() - 2 * norm**2) < 1e-4
 
 
 def test_lazy_penalties_are_scaled_and_wait_their_turn(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ class Revealing(Discriminator):
 
 def test_gradient_penalty_mixes_each_sample_by_its_own_factor() -> None:
     D, real, fake = Revealing(), torch.zeros(64, 1, 2, 2), torch.ones(64, 1, 2, 2)
-    value = float(GradientPenalty(1.0)(D, real, fake, None))
+    value = GradientPenalty(1.0)(D, real, fake, None).item()
     alpha = D.seen.flatten(1)
     assert (alpha == alpha[:, :1]).all()  # one factor for all of a sample's pixels
     assert len(alpha[:, 0].unique()) == 64
@@ -170,7 +170,7 @@ def test_gradient_penalty_mixes_each_sample_by_its_own_factor() -> None:
 def test_gradient_penalty_at_a_vanishing_gradient_has_finite_gradients() -> None:
     D = Linear(0.0)
     value = GradientPenalty(1.0)(D, torch.rand(4, *SHAPE), torch.rand(4, *SHAPE), None)
-    assert float(value) == 1.0
+    assert value.item() == 1.0
     value.backward()
     assert D.w.grad is not None
     assert torch.isfinite(D.w.grad).all()
@@ -201,14 +201,14 @@ def test_penalties_run_in_full_precision_under_autocast(penalty: Penalty) -> Non
         torch.manual_seed(seed)
         return module.d_loss(*batches(1)[0])[f"d/{penalty.name}"]
 
-    exact = float(term())
+    exact = term().item()
     with torch.autocast("cpu", torch.bfloat16):
         # G's own fakes are rounded, and with them where R2 and GP look: only R1 is to be exact
-        assert abs(float(term()) / exact - 1) < (1e-6 if penalty.name == "r1" else 0.05)
+        assert abs(term().item() / exact - 1) < (1e-6 if penalty.name == "r1" else 0.05)
         assert term().dtype == torch.float32
     penalty.autocast = True
     with torch.autocast("cpu", torch.bfloat16):
-        assert abs(float(term()) / exact - 1) > 1e-5
+        assert abs(term().item() / exact - 1) > 1e-5
 
 
 def test_penalties_that_make_no_sense_are_refused() -> None:

@@ -17,6 +17,15 @@ from lightning_modules.metrics.confusion import classification_scores, draw_conf
 class ClassificationScores(Scores):
     """Scores the logits of ``validation_step`` and writes ``samples/confusion-<images seen>.png``."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.images = 0
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The split, and how many images of it."""
+        return {"split": "test", "images": self.images}
+
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Make room for the counts."""
         if not isinstance(pl_module, Classifier):
@@ -40,8 +49,10 @@ class ClassificationScores(Scores):
             return
         assert isinstance(pl_module, Classifier)
         matrix = self.confusion.compute().cpu()
-        self.protocol = {"split": "test", "images": int(matrix.sum()), "weights": pl_module.weights_name}
-        self.keep(pl_module, classification_scores(matrix))
+        self.images = int(matrix.sum())
+        scores = classification_scores(matrix)
+        self.keep(pl_module, scores)
+        pl_module.log_scores({f"val/{name}": value for name, value in scores.items()})
         if trainer.is_global_zero:
             self.draw(trainer, pl_module, matrix)
 
@@ -53,6 +64,16 @@ class ClassificationScores(Scores):
             if isinstance(logger, WandbLogger):
                 logger.log_image("confusion", [to_pil(picture)], step=trainer.global_step)
 
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_batch_end = on_validation_batch_end
-    on_test_epoch_end = on_validation_epoch_end
+    def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """As in validation."""
+        self.on_validation_epoch_start(trainer, pl_module)
+
+    def on_test_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *args: Any
+    ) -> None:
+        """As in validation."""
+        self.on_validation_batch_end(trainer, pl_module, outputs, batch)
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """As in validation."""
+        self.on_validation_epoch_end(trainer, pl_module)

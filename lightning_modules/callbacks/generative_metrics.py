@@ -4,7 +4,6 @@ The metrics live here and not in the module, whose parameters, checkpoints and p
 changes nothing: random streams and training modes are as they were, and the weights as without it.
 """
 
-import time
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,17 +11,15 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.scores import Scores
 from lightning_modules.metrics.base import Extractor
 from lightning_modules.metrics.evaluate import Images, evaluate, floor, protocol_for
 from lightning_modules.metrics.extractors import load_extractor
 from lightning_modules.metrics.protocol import Protocol, metric_name
 from lightning_modules.networks.base import Generator
-
-Row = dict[str, Any]  # plain values only: it goes into checkpoints and records
 
 
 @typing.runtime_checkable
@@ -45,7 +42,7 @@ class DataWithReference(typing.Protocol):
         ...
 
 
-class GenerativeMetrics(Callback):
+class GenerativeMetrics(Scores):
     """FID, IS and class shares of the generator, with their protocol and their floor.
 
     Args:
@@ -58,10 +55,7 @@ class GenerativeMetrics(Callback):
         floor: whether to score the other split as if it were fakes.
 
     Attributes:
-        history: one row an evaluation: kimg, d_step, g_step, seconds since training started, protocol (its key),
-            metrics.
         protocol: of this run's evaluations, from ``setup`` on.
-        floor_value: the scores of real images, from the first evaluation on.
         checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.validate``.
 
     Raises:
@@ -79,20 +73,22 @@ class GenerativeMetrics(Callback):
         seed: int = 0,
         floor: bool = True,
     ) -> None:
+        super().__init__()
         self.extractor_name, self.weights, self.split = extractor, weights, split
         self.fakes, self.is_splits, self.seed, self.with_floor = fakes, is_splits, seed, floor
         self.extractor: Extractor | None = None
         self.protocol: Protocol | None = None
-        self.floor_value: dict[str, float] | None = None
-        self.history: list[Row] = []
         self.checkpoint = "last"
-        self._started = time.monotonic()
-        self._seconds_before = 0.0
 
     @property
     def floor_split(self) -> str:
         """The split that is not the reference."""
         return "test" if self.split == "train" else "train"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The protocol's fields."""
+        return {} if self.protocol is None else self.protocol.as_dict()
 
     @property
     def monitor(self) -> str:
@@ -121,7 +117,7 @@ class GenerativeMetrics(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the untrained generator, once in the life of a run."""
-        self._started = time.monotonic()
+        self.start_watch()
         if trainer.global_step > 0 or self.history:
             return
         assert isinstance(pl_module, AtelierModule)
@@ -148,34 +144,8 @@ class GenerativeMetrics(Callback):
             if self.with_floor and self.floor_value is None:
                 self.floor_value = floor(data.reference(self.floor_split), reference, self.protocol, extractor)
             metrics = evaluate(_generating(module).sample, reference, self.protocol, extractor)
-        self.history.append(
-            {
-                "kimg": module.images_seen / 1000,
-                "d_step": module.global_step,
-                "g_step": module.g_step,
-                "seconds": round(self._seconds(), 3),
-                "protocol": self.protocol.key(),
-                "metrics": metrics,
-            }
-        )
+        self.keep(module, metrics)
         return {f"{prefix}/{name}": value for name, value in metrics.items()}
-
-    def _seconds(self) -> float:
-        return self._seconds_before + time.monotonic() - self._started
-
-    def state_dict(self) -> dict[str, Any]:
-        """History, protocol, floor and stopwatch as plain values."""
-        return {
-            "history": [dict(row) for row in self.history],
-            "protocol": None if self.protocol is None else self.protocol.as_dict(),
-            "floor": self.floor_value,
-            "seconds": self._seconds(),
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the history and the clock. Protocol and floor are this run's own, they may have changed."""
-        self.history = [dict(row) for row in state_dict["history"]]
-        self._seconds_before = state_dict["seconds"]
 
 
 def _generating(module: L.LightningModule) -> Generates:

@@ -1,6 +1,7 @@
 """The run's record: what was run, on what, for how long, and what came out, as one JSON file."""
 
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -18,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from datamodules.functional.files import replacing
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.callbacks.scores import Scores
 
 SCHEMA = 1
@@ -42,6 +44,7 @@ class RunRecord(Callback):
         self._started = ""
         self._source: dict[str, Any] = {}
         self._images_at_start = 0
+        self._summary: list[str] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the stopwatch and write down what is known already."""
@@ -60,6 +63,7 @@ class RunRecord(Callback):
         """Write how it ended."""
         self.status = "finished" if trainer.global_step >= trainer.max_steps else "stopped"
         self.write(trainer, pl_module)
+        self._summary = summarise(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write what ended it."""
@@ -100,6 +104,10 @@ class RunRecord(Callback):
             "hardware": hardware(trainer),
         }
 
+    def summary(self) -> list[str]:
+        """What came out, for the end of a run: scores, where they started, and the least that real images reach."""
+        return self._summary
+
     def state_dict(self) -> dict[str, Any]:
         """The time spent so far."""
         seconds = time.monotonic() - self._start if self._started else 0.0
@@ -118,15 +126,30 @@ def best_of(trainer: L.Trainer) -> tuple[str, int] | None:
     return None
 
 
+def summarise(trainer: L.Trainer) -> list[str]:
+    """One line a score: its last value, the one before training, the floor; then the last picture."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    lines = []
+    for callback in callbacks:
+        if isinstance(callback, Scores) and callback.history:
+            first, last = callback.history[0], callback.history[-1]
+            for name, value in last["metrics"].items():
+                before = f", {first['metrics'][name]:.4g} before training" if first["d_step"] == 0 else ""
+                floor = f", floor {callback.floor_value[name]:.4g}" if callback.floor_value else ""
+                lines.append(f"{name}: {value:.4g}{before}{floor}")
+    pictures = [callback.last for callback in callbacks if isinstance(callback, ImageGrid) and callback.last]
+    return lines + [f"pictures: {os.path.relpath(path)}" for path in pictures]
+
+
 def score_block(callback: Scores, best: tuple[str, int] | None) -> dict[str, Any]:
     """First, last and best row of one callback's history, with all of it and how it was measured."""
-    block: dict[str, Any] = {"protocol": callback.protocol, "floor": callback.floor, "history": callback.history}
+    block: dict[str, Any] = {"protocol": callback.described, "floor": callback.floor_value}
     if callback.history:
         block["first"], block["last"] = callback.history[0], callback.history[-1]
     if best is not None:
-        chosen = [row for row in callback.history if row["d_step"] == best[1] and best[0] in row]
+        chosen = [row for row in callback.history if row["d_step"] == best[1] and best[0] in row["metrics"]]
         block["best"] = {"by": best[0], **chosen[0]} if chosen else None
-    return block
+    return {**block, "history": callback.history}
 
 
 def count(net: torch.nn.Module) -> int:

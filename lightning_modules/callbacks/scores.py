@@ -1,36 +1,55 @@
-"""What callbacks that measure have in common: a history of scores for the record, in the checkpoint too."""
+"""What callbacks that measure have in common: a history of scores for the record, kept in the checkpoint too."""
 
+import time
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
 from lightning_modules.base import AtelierModule
 
+Row = dict[str, Any]  # plain values only: it goes into checkpoints and records
+
 
 class Scores(Callback):
-    """Keeps what was measured, when, and by which protocol.
+    """Keeps what was measured, and when.
 
     Attributes:
-        history: one row a measurement: the counters and the scores.
-        protocol: how the scores were measured, plain values.
-        floor: scores of real images, the least that can be reached; empty where there is none.
+        history: one row a measurement: d_step, g_step, kimg, seconds of training so far, and the metrics.
+        floor_value: scores of real images, the least that can be reached; None where there is none.
     """
 
     def __init__(self) -> None:
-        self.history: list[dict[str, float]] = []
-        self.protocol: dict[str, Any] = {}
-        self.floor: dict[str, float] = {}
+        self.history: list[Row] = []
+        self.floor_value: dict[str, float] | None = None
+        self._started = time.monotonic()
+        self._seconds_before = 0.0
 
-    def keep(self, module: AtelierModule, scores: dict[str, float]) -> None:
-        """Add ``scores`` to the history, the loggers and what other callbacks can monitor."""
-        self.history = [row for row in self.history if row["d_step"] != module.global_step]
-        self.history.append({**module.counters(), **scores})
-        module.log_scores({f"val/{name}": value for name, value in scores.items()})
+    @property
+    def described(self) -> dict[str, Any]:
+        """How the scores are measured, as plain values."""
+        return {}
+
+    def start_watch(self) -> None:
+        """Count the seconds from here."""
+        self._started = time.monotonic()
+
+    def keep(self, module: AtelierModule, metrics: dict[str, float]) -> None:
+        """Add ``metrics`` of this moment to the history."""
+        self.history.append({**module.counters(), "seconds": round(self._seconds(), 3), "metrics": metrics})
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        """History, protocol and floor: plain values."""
-        return {"history": self.history, "protocol": self.protocol, "floor": self.floor}
+        """History, description, floor and stopwatch as plain values."""
+        return {
+            "history": [dict(row) for row in self.history],
+            "protocol": self.described,
+            "floor": self.floor_value,
+            "seconds": self._seconds(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back."""
-        self.history, self.protocol, self.floor = (state_dict[k] for k in ("history", "protocol", "floor"))
+        """Go on with the history and the stopwatch. Protocol and floor are this run's own, they may have changed."""
+        self.history = [dict(row) for row in state_dict["history"]]
+        self._seconds_before = state_dict["seconds"]

@@ -1,7 +1,7 @@
 """Adversarial losses as pure functions of D's logits, [N] or patches [N, h, w]; each returns a scalar.
 
-``d(real, fake)`` is what D minimises, ``g(real, fake)`` what G minimises. A loss is ``relativistic`` when G's half needs
-D(x) too; families then run D on the real batch in G's step as well.
+``d(real, fake)`` is what D minimises, ``g(real, fake)`` what G minimises. A loss is ``relativistic`` when G's half
+needs D(x) too; families then run D on the real batch in G's step as well.
 """
 
 from abc import ABC, abstractmethod
