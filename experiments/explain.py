@@ -16,7 +16,7 @@ from experiments.errors import did_you_mean, nearest, one_line
 
 KEY = re.compile(r'Parser key "([^"]+)":')
 CLASS = re.compile(r"class_path[= ]'([^']+)'")
-UNKNOWN = re.compile(r"[Oo]ption '([^']+)' is not accepted|does not accept option '([^']+)'")
+UNKNOWN = re.compile(r"(?:[Oo]ption '([^']+)' is not accepted|does not accept option '([^']+)')")
 UNRECOGNISED = re.compile(r"unrecognized arguments: (\S+)")
 MISSING = re.compile(r"the following arguments are required: (\S+)")
 NO_CLASS = re.compile(r"module '([^']+)' has no attribute '([^']+)'")
@@ -30,9 +30,9 @@ SUBTYPES = re.compile(r"Subtypes: \[(.+)\]")
 def explain(message: str, options: Iterable[str]) -> str:
     """One sentence for jsonargparse's ``message``, given the ``options`` that the command line knows."""
     known = sorted(options)
-    if found := UNRECOGNISED.search(message):
+    if (found := UNRECOGNISED.search(message)) and not keys_before(message, found.start()):
         return unknown_option(found[1], known)
-    if found := UNKNOWN.search(message):
+    if found := UNKNOWN.search(message) or UNRECOGNISED.search(message):
         return unknown_key(message, found, known)
     if found := MISSING.search(message):
         return f"{join([*keys_before(message, found.start()), found[1]])} is missing: give it in the configuration"
@@ -42,13 +42,21 @@ def explain(message: str, options: Iterable[str]) -> str:
     return wrong_type(message) or one_line(message)
 
 
+USUALLY = {
+    "seed": "seed_everything",
+    "batch_size": "data.batch_size",
+    "ckpt_path": "resume RUN_DIR",
+    "name": "experiment",
+}
+
+
 def unknown_option(option: str, known: Iterable[str]) -> str:
     """For what no part of the command line knows; options are compared whole, then by their last part."""
     name = option.split("=")[0].lstrip("-")
     if not option.startswith("-"):
         return f"{option} is not understood: options begin with --, values follow theirs"
     by_last = {key.split(".")[-1]: key for key in known}
-    meant = by_last.get(name) or nearest_path(name, known)
+    meant = USUALLY.get(name) or by_last.get(name) or nearest_path(name, known)
     advice = f"did you mean --{meant}?" if meant else "--print_config shows every key"
     return f"there is no option --{name}: {advice}"
 
@@ -65,7 +73,7 @@ def nearest_path(name: str, known: Iterable[str]) -> str | None:
 
 def unknown_key(message: str, found: re.Match[str], known: Iterable[str]) -> str:
     """For a key that a class, a group or the whole configuration does not have."""
-    name = (found[1] or found[2]).split(".")[0] if found[1] else found[2]
+    name = next(part for part in found.groups() if part).lstrip("-").split(".")[0]
     group = re.search(r"Group '([^']+)'", message)
     above = keys_before(message, found.start()) or ([group[1]] if group else [])
     if above and not group:
@@ -113,7 +121,8 @@ def nearest_class(types: str, value: str) -> str | None:
 def below(cls: type) -> set[type]:
     """``cls`` and all its subclasses that are loaded."""
     found = {cls}
-    for kind in type.__subclasses__(cls):
+    kinds: list[type] = type.__subclasses__(cls)
+    for kind in kinds:
         found |= below(kind)
     return found
 

@@ -10,7 +10,7 @@ import inspect
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -47,6 +47,7 @@ HOUSE: dict[str, type[Callback]] = {
     "progress": ProgressLine,
 }
 
+PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
 Layer = tuple[str, Mapping[str, Any]]  # where it comes from, and what it says
 
 
@@ -105,27 +106,36 @@ class AtelierCLI(LightningCLI):
         merged = keep_off((one_length(layer) for _, layer in self.layers), self.house)
         texts = [word for layer in merged for word in ("--config", as_text(layer))]
         try:
-            self.config = parser.parse_args([*texts, *one_length_options(args)])
-            if self.spell_out_defaults():
-                self.config = parser.parse_object(self.config)
+            options = [word for word in args if word != PRINT_CONFIG]
+            self.config = parse_both(parser, texts, one_length_options(options))
         except argparse.ArgumentError as error:
             raise UserError(explain(str(error), known)) from error
         self.settle()
-
-    def spell_out_defaults(self) -> bool:
-        """Put classes with their arguments where a default optimizer is a function; whether there were any."""
-        functions = {key: value for key, value in self.config.items() if isinstance(value, FunctionType)}
-        for key, value in functions.items():
-            self.config[key] = spelt_out(value)
-        return bool(functions)
+        if PRINT_CONFIG in args:
+            print(self.text, end="")
+            raise SystemExit(0)
 
     def settle(self) -> None:
-        """Draw conclusions: the record bears the experiment's name, and without scores there is no best checkpoint."""
+        """Draw conclusions: the record bears the experiment's name, and without scores there is no best checkpoint.
+
+        Raises:
+            UserError: the best checkpoint is to be chosen by a score of an extractor that is not the evaluation's.
+        """
         config = self.config
         if config.record is not None:
             config.record.experiment = config.experiment
-        if config.checkpoint is not None and config.evaluation is None and config.classification is None:
+        if config.checkpoint is None or config.checkpoint.monitor is None:
+            return
+        if config.evaluation is None and config.classification is None:
             config.checkpoint.monitor = None
+        elif config.evaluation is not None and "@" in config.checkpoint.monitor:
+            score, extractor = config.checkpoint.monitor.split("@")
+            wanted = config.evaluation.extractor
+            if extractor != wanted:
+                raise UserError(
+                    f"checkpoint.monitor is {score}@{extractor}, and evaluation.extractor is {wanted}: give"
+                    f" --checkpoint.monitor {score}@{wanted} too"
+                )
 
     def check_classes(self, options: Sequence[str]) -> None:
         """See that something names a model and its data, before the parser wonders about their arguments."""
@@ -216,13 +226,41 @@ def users_mistakes(*more: type[Exception]) -> Iterator[None]:
         raise cause from None
 
 
-def spelt_out(make_optimizer: Callable[[list[nn.Parameter]], Optimizer]) -> dict[str, Any]:
+def parse_both(parser: LightningArgumentParser, texts: list[str], options: list[str]) -> Namespace:
+    """``texts`` (layers), then ``options``; default optimizers become classes with arguments, which options may change.
+
+    jsonargparse reads a default such as ``lambda p: Adam(p, lr=2e-4)`` itself, but not one with a tuple in it.
+    """
+    try:
+        config = parser.parse_args([*texts, *options])
+    except argparse.ArgumentError:
+        with suppress(argparse.ArgumentError):
+            defaults = default_optimizers(parser.parse_args(texts))
+            texts = [*texts, "--config", as_text(defaults.as_dict())]
+        config = parser.parse_args([*texts, *options])
+    defaults = default_optimizers(config)
+    for key, value in defaults.items(branches=True):
+        if isinstance(config.get(key), FunctionType):
+            config[key] = value
+    return parser.parse_object(config) if defaults else config
+
+
+def default_optimizers(config: Namespace) -> Namespace:
+    """The optimizers in ``config`` that are functions, spelt out."""
+    defaults = Namespace()
+    for key, value in config.items():
+        if isinstance(value, FunctionType):
+            defaults[key] = spelt_out(value)
+    return defaults
+
+
+def spelt_out(make_optimizer: Callable[[list[nn.Parameter]], Optimizer]) -> Namespace:
     """``make_optimizer``, a default that jsonargparse could not read, as class_path and init_args."""
     optimizer = make_optimizer([nn.Parameter(torch.zeros(1))])
     kind = type(optimizer)
     known = inspect.signature(kind).parameters
     settings = {name: value for name, value in optimizer.defaults.items() if name in known}
-    return {"class_path": f"{kind.__module__}.{kind.__name__}", "init_args": settings}
+    return Namespace(class_path=f"{kind.__module__}.{kind.__name__}", init_args=Namespace(**settings))
 
 
 def as_list(value: Any) -> list[Any]:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -99,7 +98,8 @@ def go_on(request: Request, argv: Sequence[str]) -> int:
     stored: list[Layer] = [(run.config.name, read_layer(run.config))]
     extra: list[Layer] = [(file.name, read_layer(file)) for file in map(find_file, request.configs)]
     cli = AtelierCLI([*stored, *extra], request.overrides)
-    refuse_changes(AtelierCLI(stored, []).resolved, cli.resolved)
+    old = AtelierCLI(stored, [])
+    refuse_changes(old.resolved | {"runs_dir": old.config.runs_dir}, cli.resolved | {"runs_dir": cli.config.runs_dir})
     cli.build()
     check_weights(cli.model, read_checkpoint(run.last_checkpoint), run.last_checkpoint)
     return train(cli, run, argv, run.last_checkpoint)
@@ -166,17 +166,8 @@ class InterruptedRunError(RunError):
 def summary(cli: AtelierCLI, run: RunDirectory) -> list[str]:
     """What came out, in a few lines."""
     record = cli.config_init.record
-    lines = record.summary() if isinstance(record, Summarises) else []
+    lines = record.summary() if record is not None else []
     return [*lines, f"run directory: {show(run.path)}"]
-
-
-@runtime_checkable
-class Summarises(Protocol):
-    """What the record says at the end."""
-
-    def summary(self) -> list[str]:
-        """A few lines."""
-        ...
 
 
 def show(path: Path) -> str:

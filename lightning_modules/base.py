@@ -77,6 +77,7 @@ class AtelierModule(L.LightningModule):
         self.g_step = 0  # updates of the evaluated network
         self.row: dict[str, Tensor] = {}  # this step's terms and watched values, on the device
         self._images_averaged = 0
+        self._resumed = False
         self._guard = FiniteGuard()
         self._base_lr: list[list[float]] = []
 
@@ -143,7 +144,7 @@ class AtelierModule(L.LightningModule):
     # --- training -------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Before the first step: lay out, warm-start and compile the networks, and compare them with the data."""
+        """Before the first step: lay out and compile the networks, and compare them with the data."""
         if stage != "fit":
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -151,11 +152,14 @@ class AtelierModule(L.LightningModule):
             self.check_data(data)
         if self.uses_channels_last:
             self.to(memory_format=torch.channels_last)
-        if self.init_from is not None and self.trainer.ckpt_path is None:
-            self.load_matching(self.init_from)
         if self.uses_compile:
             for net in self.networks:
                 net.compile()
+
+    def on_fit_start(self) -> None:
+        """Warm-start, unless the run goes on from a checkpoint of its own, which Lightning has loaded by now."""
+        if self.init_from is not None and not self._resumed:
+            self.load_matching(self.init_from)
 
     def load_matching(self, path: str) -> None:
         """Take every weight of the checkpoint ``path`` whose name and shape match, and print the others."""
@@ -276,6 +280,7 @@ class AtelierModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counters back."""
+        self._resumed = True
         self.images_seen, self.g_step, self._images_averaged = checkpoint["counters"]
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:

@@ -6,22 +6,24 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+ALL_WELL = 2**63 - 1  # later than any step
+
 
 class FiniteGuard:
     """A flag on the device: the first bad step and the term that was bad, read seldom."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._flag: Tensor | None = None  # step * 2^16 + index of the term's name; -1 while all is well
+        self._flag: Tensor | None = None  # step * 2^16 + index of the term's name
 
     def observe(self, terms: Mapping[str, Tensor], step: int) -> None:
         """Remember ``step`` and the first term that is not finite, unless something was bad before."""
         values = torch.stack([term.detach().float() for term in terms.values()])
         if self._flag is None:
-            self._flag = torch.tensor(-1, dtype=torch.int64, device=values.device)
+            self._flag = torch.tensor(ALL_WELL, device=values.device)
         bad = ~torch.isfinite(values)
         code = (step << 16) + self._index(terms) + bad.to(torch.uint8).argmax()
-        self._flag = torch.where((self._flag < 0) & bad.any(), code, self._flag)
+        self._flag = torch.where((self._flag == ALL_WELL) & bad.any(), code, self._flag)
 
     def _index(self, terms: Mapping[str, Tensor]) -> int:
         names = list(terms)
@@ -37,9 +39,9 @@ class FiniteGuard:
             return
         flag = self._flag.clone()
         if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(flag, dist.ReduceOp.MAX)
+            dist.all_reduce(flag, dist.ReduceOp.MIN)  # the first of all ranks: by the next step all are bad
         code = int(flag)
-        if code >= 0:
+        if code < ALL_WELL:
             term = self._names[code & 0xFFFF]
             raise FloatingPointError(
                 f"{term} was not finite at step {code >> 16}: training stopped and nothing bad was saved; "

@@ -1,4 +1,4 @@
-"""The command line where all is well: commands, run directories, resume, sampling, loggers."""
+"""The command line where all is well: commands, run directories, resume, sampling."""
 
 import json
 import os
@@ -9,67 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import wandb
 import yaml
+from command_line import ROOT, TINY, fit, place, rows, runs
 from PIL import Image
 
 from experiments import catalogue
 from experiments.cli import COMMANDS, main
+from experiments.lightning_cli import AtelierCLI
 from experiments.runs import create_run
-from lightning_modules.callbacks.loggers import JsonlLogger, Run, wandb_key_configured
 
-ROOT = Path(__file__).parent.parent
-TINY = """# A tiny GAN.
-model:
-  class_path: lightning_modules.gan.GAN
-  init_args:
-    generator:
-      class_path: lightning_modules.networks.dcgan.DCGANGenerator
-      init_args: {size: 8, channels: 1, z_dim: 4, width: 4}
-    discriminator:
-      class_path: lightning_modules.networks.dcgan.DCGANDiscriminator
-      init_args: {size: 8, channels: 1, width: 4, batch_norm: false}
-    ema: {half_life_kimg: 1}
-data:
-  class_path: datamodules.digits.Digits
-  init_args: {size: 8, batch_size: 8}
-clock: {g_steps: 4, validations: 2}
-evaluation: null
-trainer:
-  accelerator: cpu
-  log_every_n_steps: 1
-  logger:
-    - class_path: lightning_modules.callbacks.loggers.JsonlLogger
-"""
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    """A working directory of its own, and the environment as it was afterwards."""
-    for name, value in os.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    before = set(os.environ)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    yield
-    for name in set(os.environ) - before:
-        del os.environ[name]
-
-
-def runs() -> list[Path]:
-    return sorted(Path("runs").glob("*/*")) if Path("runs").exists() else []
-
-
-def fit(*options: str) -> Path:
-    """Train the tiny experiment; its run directory, absolute."""
-    assert main(["fit", "tiny.yaml", *options]) == 0
-    return runs()[-1].absolute()
-
-
-def rows(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+pytestmark = pytest.mark.usefixtures(place.__name__)
 
 
 # --- without torch --------------------------------------------------------------------------------------------
@@ -171,8 +120,6 @@ def test_a_discarded_run_leaves_what_was_there():
 
 
 def test_the_seed_reaches_model_and_data_and_only_classes_that_take_one():
-    from experiments.lightning_cli import AtelierCLI
-
     layers = [("tiny", yaml.safe_load(TINY))]
     cli = AtelierCLI(layers, ["--seed_everything", "5"])
     cli.build()
@@ -194,6 +141,23 @@ def test_a_length_in_another_unit_replaces_the_first():
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["clock"]["kimg"], config["clock"]["g_steps"]) == (0.016, None)
     assert rows(run)[-1]["d_step"] == 2
+
+
+def test_print_config_shows_all_and_runs_nothing(capsys):
+    assert main(["fit", "tiny.yaml", "--model.n_critic", "3", "--print_config"]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["model"]["init_args"]["n_critic"] == 3
+    assert config["trainer"]["log_every_n_steps"] == 1
+    assert runs() == []
+
+
+def test_the_users_callbacks_stand_beside_the_houses():
+    layer = yaml.safe_load(TINY)
+    layer["trainer"] |= {"callbacks": [{"class_path": "lightning.pytorch.callbacks.Timer"}], "logger": False}
+    cli = AtelierCLI([("tiny", layer), ("more", {"samples": {}, "progress": {}})], [])
+    cli.build()
+    names = [type(callback).__name__ for callback in cli.make_trainer(Path.cwd()).callbacks]
+    assert names[:4] == ["Clock", "ImageGrid", "ProgressLine", "Timer"]
 
 
 # --- resume ---------------------------------------------------------------------------------------------------
@@ -266,62 +230,6 @@ def test_validate_and_predict_take_a_run(capsys):
     assert len(runs()) == 1
 
 
-# --- loggers --------------------------------------------------------------------------------------------------
-
-
-def test_wandb_stays_inside_the_run_and_knows_the_configuration(monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    (Path.cwd() / "wandb.yaml").write_text(
-        "trainer: {logger: {class_path: lightning_modules.callbacks.loggers.AtelierWandbLogger}}"
-    )
-    before = set(Path.home().iterdir())
-    run = fit("--config", "wandb.yaml", "--clock.g_steps", "1")
-    logs = [*run.glob("wandb/offline-run-*/*.wandb")]
-    assert len(logs) == 1
-    wandb.teardown()  # waits for its writer, as the end of a process does
-    content = logs[0].read_bytes()
-    for said in (b"half_life_kimg", b"tiny", run.name.encode(), b"kimg"):
-        assert said in content
-    assert {p.name for p in Path.cwd().iterdir()} == {"tiny.yaml", "wandb.yaml", "runs"}
-    assert set(Path.home().iterdir()) == before
-
-
-def test_wandb_is_online_only_where_a_key_is_configured(monkeypatch, tmp_path):
-    assert not wandb_key_configured()
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine api.wandb.ai login user password 0123\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert wandb_key_configured()
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert not wandb_key_configured()
-    monkeypatch.setenv("WANDB_API_KEY", "0123")
-    assert wandb_key_configured()
-
-
-def test_rows_survive_a_kill_and_are_never_rewritten(tmp_path):
-    run = Run(tmp_path, "tiny", {})
-    logger = JsonlLogger()
-    logger.open(run)
-    logger.log_metrics({"fid": 1.0, "loss": float("nan")}, 1)
-    first = (tmp_path / "metrics.jsonl").read_text()  # flushed, the logger is still open
-    (tmp_path / "metrics.jsonl").write_text(first + '{"step": 2, "fi')
-    other = JsonlLogger()
-    other.open(run)
-    other.log_metrics({"fid": 2.0}, 2)
-    for each in (logger, other):
-        each.finalize("success")
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert lines[0] + "\n" == first
-    assert json.loads(lines[0])["loss"] is None
-    assert json.loads(lines[2])["fid"] == 2.0
-
-
-def test_tensorboard_writes_into_the_run():
-    run = fit("--config", "tensorboard", "--clock.g_steps", "1")
-    assert len([*run.glob("tensorboard/events.*")]) == 1
-    assert len(rows(run)) == 1
-
-
 @pytest.mark.slow
 def test_two_ranks_share_one_run_directory():
     options = ["--config", "multi_gpu", "--trainer.accelerator", "cpu", "--clock.g_steps", "2"]
@@ -330,3 +238,17 @@ def test_two_ranks_share_one_run_directory():
     assert len(runs()) == 1
     assert [row["kimg"] for row in rows(runs()[0])] == [0.016, 0.032]
     assert len((runs()[0] / "command.txt").read_text().splitlines()) == 1
+
+
+def test_the_main_job_in_two_steps_ends_with_its_scores(capsys):
+    assert main(["fit", "gan/dcgan_digits", "--config", "smoke"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    run = runs()[-1]
+    assert said[-1] == f"run directory: {run}"
+    assert any("fid@digits-cnn" in line for line in said[-12:-1])
+    assert [*run.glob("checkpoints/*.ckpt")] == [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    capsys.readouterr()
+    assert main(["validate", str(run)]) == 0
+    scores = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert float(scores["val/fid@digits-cnn"]) == pytest.approx(last["val/fid@digits-cnn"], rel=1e-4)

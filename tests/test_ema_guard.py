@@ -148,10 +148,15 @@ def test_panels_show_the_same_noise_each_time_and_leave_the_random_stream() -> N
 def test_modes_are_restored_one_by_one() -> None:
     net = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(1)).train()
     net[1].eval()
-    with pytest.raises(RuntimeError, match="upset"), evaluating(net):
-        assert not net.training
-        assert not torch.is_grad_enabled()
-        raise RuntimeError("upset")
+
+    def upset() -> None:
+        with evaluating(net):
+            assert not any(part.training for part in net.modules())
+            assert not torch.is_grad_enabled()
+            raise RuntimeError("upset")
+
+    with pytest.raises(RuntimeError, match="upset"):
+        upset()
     assert (net.training, net[0].training, net[1].training) == (True, True, False)
 
 
@@ -230,7 +235,7 @@ def test_the_guard_names_the_first_bad_term_and_its_step() -> None:
         guard.observe(terms(d=1.0, r1=float("nan") if step in (41, 42) else 2.0), step)
         guard.observe(terms(g=float("inf") if step >= 41 else 0.0), step)
     for _ in range(2):  # and it does not forget
-        with pytest.raises(FloatingPointError, match="^r1 was not finite at step 41: "):
+        with pytest.raises(FloatingPointError, match=r"^r1 was not finite at step 41: "):
             guard.check()
 
 
@@ -240,7 +245,7 @@ def test_the_guard_tells_terms_apart_that_come_in_changing_company() -> None:
     guard.observe(terms(d=1.0), 70_001)
     guard.observe(terms(g=1.0), 70_001)
     guard.observe(terms(d=1.0, r1=2.0, gp=float("-inf")), 70_002)
-    with pytest.raises(FloatingPointError, match="^gp was not finite at step 70002: "):
+    with pytest.raises(FloatingPointError, match=r"^gp was not finite at step 70002: "):
         guard.check()
 
 
@@ -265,8 +270,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(tmp_pa
 
 
 def test_the_guard_is_read_without_checkpoints_too(tmp_path: Path) -> None:
+    run = trainer(tmp_path, Clock(g_steps=120, validations=0))
     with pytest.raises(FloatingPointError, match=r"^d/odd was not finite at step 5: "):
-        run = trainer(tmp_path, Clock(g_steps=120, validations=0))
         run.fit(Diverging(*mlps()), datamodule=Digits(size=8, batch_size=8))
     assert run.global_step == 50
 

@@ -132,7 +132,11 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
 
     @rank_zero_only
     def open(self, run: Run) -> None:
-        """Start W&B's run: grouped by the experiment, tagged with its stem, named as the directory."""
+        """Start W&B's run: grouped by the experiment, tagged with its stem, named as the directory.
+
+        Raises:
+            ConnectionError: the server does not answer, or not to this key.
+        """
         import wandb
 
         self._run = run
@@ -150,7 +154,10 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             "resume": "allow" if online else None,
             "settings": wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         }
-        self.experiment.define_metric("kimg")
+        try:
+            self.experiment.define_metric("kimg")
+        except wandb.errors.Error as error:
+            raise ConnectionError(f"Weights & Biases does not answer ({error}): set WANDB_MODE=offline") from error
         self.experiment.define_metric("*", step_metric="kimg", step_sync=True)
 
     def chosen_mode(self) -> str:

@@ -1,0 +1,76 @@
+"""Every YAML of the package: parsed whole, its networks built on the meta device, its header and its overlays read."""
+
+import re
+
+import pytest
+import torch
+import yaml
+
+from experiments import catalogue
+from experiments.catalogue import DEFAULTS
+from experiments.layers import read_layer
+from experiments.lightning_cli import HOUSE, AtelierCLI, switch_off
+
+EXPERIMENTS = catalogue.experiments()
+OVERLAYS = catalogue.overlays()
+
+
+def parse(*files) -> AtelierCLI:
+    return AtelierCLI([(file.name, read_layer(file)) for file in (DEFAULTS, *files)], [])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_parses_and_its_networks_build(name):
+    cli = parse(EXPERIMENTS[name])
+    assert yaml.safe_load(cli.text) == cli.resolved
+    switch_off(cli, "data", *HOUSE)
+    cli.config.trainer.logger = False
+    with torch.device("meta"):
+        cli.build()
+    assert sum(p.numel() for p in cli.model.parameters()) > 0
+    assert all(p.is_meta for p in cli.model.parameters())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_gives_its_length_and_is_measured(name):
+    config = parse(EXPERIMENTS[name]).resolved
+    assert sum(config["clock"][unit] is not None for unit in ("g_steps", "kimg", "epochs")) == 1
+    assert config["evaluation"] is not None or config["classification"] is not None
+    assert not config["trainer"]["use_distributed_sampler"]
+    assert config["trainer"]["num_sanity_val_steps"] == 0
+    assert config["trainer"]["check_val_every_n_epoch"] is None
+    assert config["trainer"]["callbacks"] is None
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_overlay_fits_every_experiment(name, overlay):
+    before, after = parse(EXPERIMENTS[name]).resolved, parse(EXPERIMENTS[name], OVERLAYS[overlay]).resolved
+    assert after != before
+    for key in HOUSE:
+        assert before[key] is not None or after[key] is None
+    assert after["model"] == before["model"]
+
+
+@pytest.mark.parametrize("name", [*EXPERIMENTS, *OVERLAYS])
+def test_a_header_says_what_it_is(name):
+    line = catalogue.headline({**EXPERIMENTS, **OVERLAYS}[name])
+    assert re.match(r"[A-Z].{20,}[.?:]$", line), line
+
+
+def test_names_are_stem_method_data_and_size():
+    for name in EXPERIMENTS:
+        assert re.fullmatch(r"[a-z_0-9]+/[a-z0-9]+(_[a-z0-9]+)*", name), name
+
+
+def test_multi_gpu_means_what_two_players_need():
+    strategy = yaml.safe_load(OVERLAYS["multi_gpu"].read_text())["trainer"]["strategy"]
+    assert strategy["class_path"].endswith("DDPStrategy")
+    assert strategy["init_args"] == {"find_unused_parameters": True, "broadcast_buffers": False}
+
+
+def test_smoke_is_two_steps_at_batch_two_without_wandb():
+    config = parse(EXPERIMENTS["gan/dcgan_digits"], OVERLAYS["smoke"]).resolved
+    assert config["clock"] == {"g_steps": 2, "kimg": None, "epochs": None, "validations": 1}
+    assert config["data"]["init_args"]["batch_size"] == 2
+    assert "Wandb" not in str(config["trainer"]["logger"])
