@@ -225,7 +225,7 @@ class AtelierModule(L.LightningModule):
             self.write_row({name: float(value) for name, value in self.row.items()})
 
     def write_row(self, values: dict[str, float]) -> None:
-        """Hand ``values`` and the counters to the loggers, at D's step: Lightning's own count shifts by one on resume."""
+        """Hand ``values`` and the counters to the loggers at D's step; Lightning's own shifts by one on resume."""
         for logger in self.trainer.loggers:
             logger.log_metrics({**values, **self.counters()}, step=self.global_step)
 

@@ -77,6 +77,9 @@ class ReconstructionModule(AtelierModule):
         super().optimizer_step(*args, **kwargs)
         self.g_step += 1
         self.update_ema()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the step here, where Lightning has counted it."""
         self.finish_step()
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:

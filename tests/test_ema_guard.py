@@ -1,13 +1,11 @@
-"""Laws of the averaged weights, the schedules, the finite guard and the warm start."""
+"""Laws of the averaged weights and the finite guard."""
 
-from math import cos, pi
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from toys import SHAPE, Finite, batches, dcgans, distance, mlps, same, sgd, trainer, weights
+from toys import SHAPE, dcgans, distance, mlps, same, sgd, trainer, weights
 
 from datamodules.digits import Digits
 from lightning_modules.adversarial import Terms
@@ -18,7 +16,6 @@ from lightning_modules.ema import EMA, EMASettings
 from lightning_modules.gan import GAN
 from lightning_modules.guard import FiniteGuard
 from lightning_modules.networks.mlp import MLPDiscriminator, MLPGenerator
-from lightning_modules.schedules import Cosine, Linear, Schedule
 
 # --- EMA ----------------------------------------------------------------------------------------------------
 
@@ -176,51 +173,6 @@ def test_ema_settings_that_make_no_sense_are_refused(settings: dict[str, float])
         EMASettings(**settings)  # type: ignore[arg-type]
 
 
-# --- schedules ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("schedule", "points"),
-    [
-        (Linear(), {0.0: 1.0, 0.25: 0.75, 1.0: 0.0}),
-        (Linear(start=0.5, final=0.2), {0.0: 1.0, 0.5: 1.0, 0.75: 0.6, 1.0: 0.2}),
-        (Cosine(), {0.0: 1.0, 0.5: 0.5, 0.25: 0.5 * (1 + cos(pi / 4)), 1.0: 0.0}),
-        (Cosine(final=0.1, warm_up=0.2), {0.0: 0.0, 0.1: 0.5, 0.2: 1.0, 0.6: 0.55, 1.0: 0.1}),
-    ],
-)
-def test_schedules_by_hand(schedule: Schedule, points: dict[float, float]) -> None:
-    for progress, factor in points.items():
-        assert abs(schedule.factor(progress) - factor) < 1e-12
-
-
-class Rates(GAN):
-    """Notes both learning rates at each step."""
-
-    def finish_step(self) -> None:
-        super().finish_step()
-        lrs = tuple(opt.param_groups[0]["lr"] for opt in self.trained_optimizers())
-        self.rates = [*getattr(self, "rates", []), lrs]
-
-
-def test_schedules_run_over_the_clock_of_d(tmp_path: Path) -> None:
-    module = Rates(*mlps(), d_schedule=Linear(), d_optimizer=sgd(0.8), g_optimizer=sgd(0.4), n_critic=2)
-    trainer(tmp_path, Clock(g_steps=4)).fit(module, datamodule=Digits(size=8, batch_size=8))
-    assert [d for d, _ in module.rates] == pytest.approx([0.8 * (1 - i / 8) for i in range(8)], abs=1e-12)
-    assert {g for _, g in module.rates} == {0.4}
-
-
-def test_a_schedule_without_a_length_is_refused(tmp_path: Path) -> None:
-    run = trainer(tmp_path, max_epochs=1)
-    with pytest.raises(ValueError, match="a schedule needs the run's length"):
-        run.fit(GAN(*mlps(), d_schedule=Linear()), datamodule=Finite(batches(2)))
-
-
-@pytest.mark.parametrize("make", [lambda: Linear(start=1.0), lambda: Cosine(warm_up=-0.1)])
-def test_schedules_that_make_no_sense_are_refused(make: Any) -> None:
-    with pytest.raises(ValueError, match=r"is a share of the run in \[0, 1\)"):
-        make()
-
-
 # --- finite guard -------------------------------------------------------------------------------------------
 
 
@@ -287,85 +239,3 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path: Path, where: str) ->
     with pytest.raises(FloatingPointError, match=f"{where} holds a value that is not finite"):
         run.save_checkpoint(tmp_path / "good.ckpt")
     assert (tmp_path / "good.ckpt").read_bytes() == before
-
-
-# --- warm start ---------------------------------------------------------------------------------------------
-
-
-def saved(folder: Path, **settings: Any) -> tuple[GAN, str]:
-    """A trained GAN and its checkpoint."""
-    module = GAN(*mlps(seed=1), **settings)
-    run = trainer(folder, max_steps=2)
-    run.fit(module, datamodule=Digits(size=8, batch_size=8))
-    run.save_checkpoint(folder / "first.ckpt")
-    return module, str(folder / "first.ckpt")
-
-
-def warm(folder: Path, path: str, discriminator: MLPDiscriminator | None = None, **settings: Any) -> GAN:
-    """A GAN that starts from ``path``, as it stands before its first step."""
-    G, D = mlps()
-    module = GAN(G, discriminator or D, init_from=path, d_optimizer=sgd(0.0), g_optimizer=sgd(0.0), **settings)
-    trainer(folder, max_steps=1).fit(module, datamodule=Digits(size=8, batch_size=8))
-    return module
-
-
-def test_init_from_takes_all_that_matches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, path = saved(tmp_path, ema=EMASettings(decay=0.5))
-    second = warm(tmp_path, path, ema=EMASettings(decay=1 - 1e-7))
-    assert distance(weights(first), weights(second)) < 1e-6
-    assert (second.images_seen, second.g_step) == (8, 1)  # its own
-    said = capsys.readouterr().out
-    assert f"init_from {path}: 18 of 18 tensors taken" in said
-    assert "missing" not in said
-
-
-def test_init_from_prints_what_did_not_match(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, path = saved(tmp_path)
-    capsys.readouterr()
-    torch.manual_seed(7)
-    D = MLPDiscriminator(SHAPE, width=8, depth=1)
-    D.head = nn.Linear(8, 1, bias=False)
-    D.blocks[0][0] = nn.Linear(64, 8, bias=False)
-    D.blocks.append(nn.Linear(8, 8, bias=False))
-    D.head = nn.Linear(8, 2, bias=False)
-    own = weights(D)
-    second = warm(tmp_path, path, D)
-    assert distance(weights(first.G), weights(second.G)) == 0
-    assert torch.equal(second.D.blocks[0][0].weight, first.D.blocks[0][0].weight)
-    assert torch.equal(second.D.head.weight, own["head.weight"])
-    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert f"init_from {path}: 7 of 9 tensors taken" in lines
-    assert lines[lines.index(f"init_from {path}: 7 of 9 tensors taken") + 1 :][:6] == [
-        "unused: D.blocks.0.0.bias",
-        "unused: D.blocks.1.0.bias",
-        "unused: D.blocks.1.0.weight",
-        "missing there: D.blocks.1.weight",
-        "unused: D.head.bias",
-        "other shape: D.head.weight",
-    ]
-
-
-def test_an_average_that_the_checkpoint_lacks_starts_from_its_g(tmp_path: Path) -> None:
-    first, path = saved(tmp_path)
-    second = warm(tmp_path, path, ema=EMASettings(decay=1 - 1e-7))
-    assert second.ema is not None
-    assert distance(weights(first.G), weights(second.ema.net)) < 1e-6
-
-
-def test_init_from_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"init_from: there is no checkpoint at absent\.ckpt"):
-        warm(tmp_path, "absent.ckpt")
-    torch.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match=r"init_from: .*other\.ckpt shares no weight with GAN"):
-        warm(tmp_path, str(tmp_path / "other.ckpt"))
-
-
-def test_a_resumed_run_does_not_start_again_from_elsewhere(tmp_path: Path) -> None:
-    _, path = saved(tmp_path)
-    G, D = mlps()
-    module = GAN(G, D, init_from="absent.ckpt", d_optimizer=sgd(0.0), g_optimizer=sgd(0.0))
-    adam = torch.load(path, weights_only=True)
-    adam["optimizer_states"] = [sgd(0.0)(net.parameters()).state_dict() for net in (D, G)]
-    torch.save(adam, path)
-    trainer(tmp_path, max_steps=3).fit(module, datamodule=Digits(size=8, batch_size=8), ckpt_path=path)
-    assert module.global_step == 3

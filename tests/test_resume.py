@@ -10,16 +10,18 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
-from toys import Recording, dcgans, mlps, same, start, trainer, wait
+from toys import SHAPE, Recording, dcgans, mlps, same, start, trainer, wait
 
 from datamodules.augment import Shift
 from datamodules.digits import Digits
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
+from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.adversarial import Hinge
 from lightning_modules.losses.penalties import R1, GradientPenalty
+from lightning_modules.metrics.extractors import Identity
 from lightning_modules.schedules import Cosine, Linear
 
 STEPS = 24
@@ -144,15 +146,22 @@ def test_a_resume_inside_the_validations_repeats_and_drops_none(tmp_path: Path) 
     assert steps == [3, 6, 9, 12]
 
 
-def test_training_with_and_without_looking_gives_identical_weights(tmp_path: Path) -> None:
+def test_training_with_and_without_looking_gives_identical_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(folder: Path, *callbacks: L.Callback, validations: int) -> dict[str, torch.Tensor]:
         net = module()  # no average: what is looked at are G's own weights and statistics
         clock = Clock(g_steps=6, validations=validations)
         trainer(folder, clock, *callbacks).fit(net, datamodule=Digits(size=8, batch_size=50, augment=[Shift(1)]))
         return net.state_dict()
 
-    with_it = run(tmp_path, ImageGrid(), Checkpoints(every_steps=1), validations=3)
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    evaluation = GenerativeMetrics(fakes=100)
+    evaluation.extractor = Identity(SHAPE, 10)
+    evaluation.extractor_name = "identity"
+    with_it = run(tmp_path, evaluation, ImageGrid(), Checkpoints(every_steps=1), validations=3)
     without = run(tmp_path / "without", validations=0)
+    assert [row["d_step"] for row in evaluation.history] == [0, 2, 4, 6]
     assert len(list((tmp_path / "samples").iterdir())) == 4
     assert not (tmp_path / "without").exists()
     assert same(with_it, without)

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.optim import SGD
 
+from datamodules.digits import Digits
 from datamodules.functional.keys import key
 from lightning_modules.adversarial import Terms
 from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO
+from lightning_modules.callbacks.scores import Scores
 from lightning_modules.gan import GAN
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -147,6 +150,17 @@ def told_gan(**settings: Any) -> ToldRecording:
     return ToldRecording(G, D, **{"d_optimizer": sgd(), "g_optimizer": sgd(), **settings})
 
 
+class Logged(DummyLogger):
+    """Keeps the rows that a logger gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int | None, dict[str, float]]] = []
+
+    def log_metrics(self, *args: Any, **kwargs: Any) -> None:
+        self.rows.append((kwargs["step"], dict(args[0] if args else kwargs["metrics"])))
+
+
 def trainer(folder: Path, *callbacks: L.Callback, **settings: Any) -> L.Trainer:
     """A trainer as the experiments' defaults make it, without loggers."""
     options = {
@@ -168,6 +182,33 @@ def trainer(folder: Path, *callbacks: L.Callback, **settings: Any) -> L.Trainer:
     )
     options["plugins"] = [*options["plugins"], AtomicCheckpointIO()]
     return L.Trainer(callbacks=list(callbacks), default_root_dir=folder, **options)
+
+
+class Given(Scores):
+    """Scores what it is told, one value a validation, as ``val/score``."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.values = list(values)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        scores = {"score": self.values[len(self.history)]}
+        self.keep(pl_module, scores)  # type: ignore[arg-type]
+        pl_module.log_scores({"val/score": scores["score"]})  # type: ignore[operator]
+
+
+def fit(folder: Path, *callbacks: L.Callback, module: GAN | None = None, batch_size: int = 8, **settings: Any) -> GAN:
+    """Train, from the last checkpoint where there is one."""
+    last = folder / "checkpoints" / "last.ckpt"
+    module = module or GAN(*mlps())
+    run = trainer(folder, *callbacks, **settings)
+    data = Digits(size=8, batch_size=batch_size)
+    run.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
+    return module
+
+
+def step_of(folder: Path, name: str) -> int:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"]
 
 
 def weights(net: nn.Module) -> dict[str, Tensor]:

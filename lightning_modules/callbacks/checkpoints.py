@@ -1,5 +1,7 @@
 """Checkpoints that a killed process, a full disk or a diverged loss cannot spoil: ``last.ckpt`` and ``best.ckpt``."""
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.functional.files import replacing
 
@@ -42,10 +45,34 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.best_step = 0
         self._saved_step = -1
+        self._interrupt: Any = None  # what Ctrl-C did before this run
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take Ctrl-C as a wish to stop: an exception between D's step and G's would leave nothing fit to resume."""
+        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+            self._interrupt = signal.signal(signal.SIGINT, lambda *_: self.stop(trainer))
+
+    def stop(self, trainer: L.Trainer) -> None:
+        """Stop after this step and its validation; a second Ctrl-C interrupts at once."""
+        trainer.should_stop = True
+        self.restore_interrupt()
+        print("\nstopping after this step; once more to leave at once", flush=True)
+
+    def restore_interrupt(self) -> None:
+        """Let Ctrl-C do what it did before."""
+        if self._interrupt is not None:
+            signal.signal(signal.SIGINT, self._interrupt)
+            self._interrupt = None
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Save the last when the system asks the process to end: Lightning then raises between two steps."""
+        self.restore_interrupt()
+        if isinstance(exception, SIGTERMException) and self._saved_step != trainer.global_step:
+            self.save_last(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         """Save the last, unless a validation follows, which saves it with its scores."""
-        validates = trainer.val_check_batch == 1
+        validates = trainer.val_check_batch == 1 and trainer.enable_validation
         if self.every_steps and trainer.global_step % self.every_steps == 0 and not validates:
             self.save_last(trainer)
 
@@ -60,6 +87,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the last."""
+        self.restore_interrupt()
         if self._saved_step != trainer.global_step:
             self.save_last(trainer)
 
@@ -71,7 +99,9 @@ class Checkpoints(Checkpoint):
             known = ", ".join(sorted(trainer.callback_metrics)) or "none"
             raise ValueError(f"checkpoint.monitor: there is no score {self.monitor}; the scores are: {known}")
         value = float(trainer.callback_metrics[self.monitor])
-        better = self.best is None or (value > self.best if self.higher_is_better else value < self.best)
+        worst = float("-inf") if self.higher_is_better else float("inf")
+        best = worst if self.best is None else self.best
+        better = value > best if self.higher_is_better else value < best  # never a value that is not a number
         if better:
             self.best, self.best_step = value, trainer.global_step
         return better

@@ -51,13 +51,15 @@ class Clock(Callback):
         self.g_steps, self.kimg, self.epochs, self.validations = g_steps, kimg, epochs, validations
         self._done = (0, 0)  # steps and images of earlier segments of the run
 
-    def total_steps(self, module: AtelierModule, data: CountsItsImages, world_size: int) -> int:
+    def total_steps(self, module: AtelierModule, data: object, world_size: int) -> int:
         """Training batches of the whole run; a last round of ``n_critic`` steps is completed.
 
         Steps that earlier segments did with another batch or number of ranks count with the images they saw.
         """
         if self.g_steps is not None:
             return module.batches_for(self.g_steps)
+        if not isinstance(data, CountsItsImages):
+            raise ValueError("clock: the data module does not count its images, give the length as clock.g_steps")
         steps, images = self._done
         wanted = 1000 * self.kimg if self.kimg is not None else (self.epochs or 0) * data.images_per_epoch
         total = steps + ceil(max(0.0, wanted - images) / (data.batch_size * world_size))
@@ -65,12 +67,10 @@ class Clock(Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Set the trainer's length."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if stage == "fit" and isinstance(pl_module, AtelierModule) and isinstance(data, CountsItsImages):
-            self._measure(trainer, pl_module, data)
-
-    def _measure(self, trainer: L.Trainer, module: AtelierModule, data: CountsItsImages) -> None:
-        trainer.fit_loop.epoch_loop.max_steps = self.total_steps(module, data, trainer.world_size)
+        if stage == "fit":
+            assert isinstance(pl_module, AtelierModule)
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            trainer.fit_loop.epoch_loop.max_steps = self.total_steps(pl_module, data, trainer.world_size)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Count what the earlier segments did, then measure what is left."""

@@ -1,0 +1,175 @@
+"""Laws of checkpoints: saved when asked, whole or not at all, whatever goes wrong."""
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from toys import Given, fit, mlps, step_of
+
+from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
+from lightning_modules.callbacks.clock import Clock
+from lightning_modules.callbacks.record import RunRecord
+from lightning_modules.callbacks.samples import ImageGrid
+from lightning_modules.ema import EMASettings
+from lightning_modules.gan import GAN
+
+
+class SavedAt(L.Callback):
+    """At which step each file lay there, seen from the start of the next step."""
+
+    def __init__(self) -> None:
+        self.last: list[int] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        path = Checkpoints.path(trainer, "last")
+        if path.exists():
+            self.last.append(torch.load(path, weights_only=True)["global_step"])
+
+
+def test_the_last_is_saved_as_often_as_asked_at_validations_and_at_the_end(tmp_path: Path) -> None:
+    seen = SavedAt()
+    fit(tmp_path, Clock(g_steps=11, validations=2), Checkpoints(every_steps=4), seen)
+    assert seen.last == [4, 4, 6, 6, 8, 8, 8]  # before the steps 5 to 11; 6 is the first validation's
+    assert step_of(tmp_path, "last") == 11
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_steps_that_would_validate_are_saved_also_where_validation_is_off(tmp_path: Path) -> None:
+    seen = SavedAt()
+    fit(tmp_path, Clock(g_steps=6, validations=3), Checkpoints(every_steps=2), seen, limit_val_batches=0)
+    assert seen.last == [2, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("values", "higher", "best"),
+    [
+        ((5.0, 3.0, 4.0), False, 1),
+        ((0.5, 0.3, 0.7), True, 2),
+        ((2.0, 2.0, 2.0), False, 0),
+        ((np.nan, 9.0, 5.0), False, 2),
+    ],
+)
+def test_the_best_is_that_of_the_best_score(tmp_path: Path, values: Any, higher: bool, best: int) -> None:
+    keeper = Checkpoints(None, "val/score", higher)
+    fit(tmp_path, Clock(g_steps=6, validations=3), Given(*values), keeper)
+    assert (keeper.best, keeper.best_step) == (pytest.approx(values[best]), 2 * best + 2)
+    assert step_of(tmp_path, "best") == 2 * best + 2
+    assert step_of(tmp_path, "last") == 6
+
+
+def test_a_resumed_run_remembers_the_best(tmp_path: Path) -> None:
+    def keeper() -> Checkpoints:
+        return Checkpoints(None, "val/score")
+
+    fit(tmp_path, Clock(g_steps=4, validations=2), Given(5.0, 3.0), keeper())
+    fit(tmp_path, Clock(g_steps=8, validations=4), Given(5.0, 3.0, 4.0, 3.5), keeper())
+    assert step_of(tmp_path, "best") == 4
+    assert step_of(tmp_path, "last") == 8
+
+
+def test_a_score_that_nobody_gives_is_named_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^checkpoint\.monitor: there is no score val/fid; the scores are: val/score$"
+    ):
+        fit(tmp_path, Clock(g_steps=2), Given(1.0, 2.0), Checkpoints(monitor="val/fid"))
+
+
+def test_every_zero_steps_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^checkpoint: every_steps must be 1 or more, got 0$"):
+        Checkpoints(every_steps=0)
+
+
+def test_checkpoints_load_as_weights_only_and_speak_of_no_wrapper(tmp_path: Path) -> None:
+    module = fit(
+        tmp_path,
+        Clock(g_steps=2),
+        Given(1.0, 2.0),
+        Checkpoints(),
+        RunRecord("gan/toy"),
+        ImageGrid(),
+        module=GAN(*mlps(), ema=EMASettings(decay=0.5)),
+    )
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["state_dict"].keys() == module.state_dict().keys()
+    assert {name.split(".")[0] for name in checkpoint["state_dict"]} == {"G", "D", "ema"}
+    assert not any("_orig_mod" in name for name in checkpoint["state_dict"])
+    assert checkpoint["counters"] == [16, 2, 16]
+
+
+# --- the file system ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A process whose files cannot grow beyond ``size`` bytes: a disk that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 10_000, 300_000])
+def test_a_disk_that_fills_up_leaves_the_old_checkpoint(tmp_path: Path, size: int) -> None:
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"weight": torch.zeros(3)}, path)
+    before = path.read_bytes()
+    big = {"state": {f"weight{i}": torch.rand(20_000) for i in range(5)}}  # 400 kB
+    with files_of_at_most(size), pytest.raises(OSError, match="File too large") as caught:
+        io.save_checkpoint(big, path)
+    assert caught.value.errno == errno.EFBIG
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    io.save_checkpoint(big, path)  # and once there is room again it works
+    assert torch.equal(torch.load(path, weights_only=True)["state"]["weight4"], big["state"]["weight4"])
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_a_write_that_fails_late_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"weight": torch.zeros(3)}, path)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, full)
+        with pytest.raises(OSError, match="No space left"):
+            io.save_checkpoint({"weight": torch.ones(3)}, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_pickled_stays_that_error_and_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint({"weight": torch.zeros(3)}, path)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="pickle") as caught:
+        io.save_checkpoint({"weight": lambda: None}, path)
+    assert not isinstance(caught.value, OSError)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_that_fills_the_disk_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    class Fill(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+            if trainer.global_step == 3:
+                stack.enter_context(files_of_at_most(4096))
+
+    with ExitStack() as stack, pytest.raises(OSError, match="File too large"):
+        fit(tmp_path, Clock(g_steps=8, validations=0), Checkpoints(every_steps=2), Fill())
+    assert step_of(tmp_path, "last") == 2
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    assert fit(tmp_path, Clock(g_steps=8, validations=0), Checkpoints(every_steps=2)).global_step == 8

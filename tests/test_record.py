@@ -1,0 +1,96 @@
+"""Laws of the run's record: its schema, what it must not tell, how a run ended."""
+
+import getpass
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+from toys import Given, fit, mlps
+
+from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.callbacks.clock import Clock
+from lightning_modules.callbacks.record import RunRecord
+from lightning_modules.callbacks.samples import ImageGrid
+from lightning_modules.ema import EMASettings
+from lightning_modules.gan import GAN
+
+KEYS = {
+    "schema": {},
+    "experiment": {},
+    "seed": {},
+    "status": {},
+    "started": {},
+    "wall_seconds": {},
+    "clock": {"d_step", "g_step", "kimg", "total_d_steps"},
+    "scores": {},
+    "cost": {"parameters", "images_per_second", "peak_memory_mb", "checkpoint_mb"},
+    "code": {"commit", "dirty"},
+    "versions": {"torch", "torchvision", "lightning", "torchmetrics", "lightning-atelier", "python"},
+    "hardware": {"accelerator", "devices", "gpu", "cpu", "threads", "precision"},
+}
+
+
+def record(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "record.json").read_text())
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string in a nest, keys too."""
+    if isinstance(value, dict):
+        yield from (s for pair in value.items() for part in pair for s in strings(part))
+    elif isinstance(value, list):
+        yield from (s for part in value for s in strings(part))
+    elif isinstance(value, str):
+        yield value
+
+
+def test_the_record_has_its_schema_and_tells_no_secrets(tmp_path: Path) -> None:
+    scores, keeper = Given(3.0, 1.0, 2.0), Checkpoints(None, "val/score")
+    module = GAN(*mlps(), n_critic=2, seed=5, ema=EMASettings(decay=0.5))
+    fit(tmp_path, Clock(g_steps=3, validations=3), scores, ImageGrid(), keeper, RunRecord("gan/toy"), module=module)
+    found = record(tmp_path)
+    assert found.keys() == KEYS.keys()
+    assert all(found[name].keys() == keys for name, keys in KEYS.items() if keys)
+    assert [found[name] for name in ("schema", "experiment", "seed", "status")] == [1, "gan/toy", 5, "finished"]
+    assert found["clock"] == {"d_step": 6, "g_step": 3, "kimg": 0.048, "total_d_steps": 6}
+    (block,) = found["scores"]
+    assert [row["metrics"]["score"] for row in block["history"]] == [3.0, 1.0, 2.0]
+    assert [block[name]["d_step"] for name in ("first", "last", "best")] == [2, 6, 4]
+    assert block["best"]["by"] == "score"
+    assert found["cost"]["parameters"] == {  # the average is no network of its own
+        "G": sum(p.numel() for p in module.G.parameters()),
+        "D": sum(p.numel() for p in module.D.parameters()),
+    }
+    assert found["cost"]["checkpoint_mb"] > 0
+    assert len(found["started"]) == 1
+    home, host, user = str(Path.home()), platform.node(), getpass.getuser()
+    for string in strings(found):
+        assert not string.startswith(("/", "~")), string
+        assert all(secret not in string for secret in (str(tmp_path), str(Path.cwd()), home + "/")), string
+        assert string not in (host, user)
+
+
+def test_the_record_says_how_a_run_ended(tmp_path: Path) -> None:
+    class Look(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+            statuses.append(record(tmp_path)["status"])
+            if trainer.global_step == 2 and len(statuses) == 3:
+                raise RuntimeError("upset")
+
+    statuses: list[str] = []
+    run = (Clock(g_steps=4, validations=0), Checkpoints(every_steps=1), Look())
+    with pytest.raises(RuntimeError, match="upset"):
+        fit(tmp_path, RunRecord(), *run)
+    first = record(tmp_path)
+    assert first["status"] == "failed: RuntimeError"
+    fit(tmp_path, RunRecord(), *run)
+    second = record(tmp_path)
+    assert statuses == ["running"] * 5
+    assert second["status"] == "finished"
+    assert len(second["started"]) == 2
+    assert second["started"][0] == first["started"][0]
+    assert second["clock"]["kimg"] == 0.032

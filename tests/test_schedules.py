@@ -1,0 +1,57 @@
+"""Laws of the learning-rate schedules."""
+
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import Finite, batches, mlps, sgd, trainer
+
+from datamodules.digits import Digits
+from lightning_modules.callbacks.clock import Clock
+from lightning_modules.gan import GAN
+from lightning_modules.schedules import Cosine, Linear, Schedule
+
+# --- schedules ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "points"),
+    [
+        (Linear(), {0.0: 1.0, 0.25: 0.75, 1.0: 0.0}),
+        (Linear(start=0.5, final=0.2), {0.0: 1.0, 0.5: 1.0, 0.75: 0.6, 1.0: 0.2}),
+        (Cosine(), {0.0: 1.0, 0.5: 0.5, 0.25: 0.5 * (1 + cos(pi / 4)), 1.0: 0.0}),
+        (Cosine(final=0.1, warm_up=0.2), {0.0: 0.0, 0.1: 0.5, 0.2: 1.0, 0.6: 0.55, 1.0: 0.1}),
+    ],
+)
+def test_schedules_by_hand(schedule: Schedule, points: dict[float, float]) -> None:
+    for progress, factor in points.items():
+        assert abs(schedule.factor(progress) - factor) < 1e-12
+
+
+class Rates(GAN):
+    """Notes both learning rates at each step."""
+
+    def finish_step(self) -> None:
+        super().finish_step()
+        lrs = tuple(opt.param_groups[0]["lr"] for opt in self.trained_optimizers())
+        self.rates = [*getattr(self, "rates", []), lrs]
+
+
+def test_schedules_run_over_the_clock_of_d(tmp_path: Path) -> None:
+    module = Rates(*mlps(), d_schedule=Linear(), d_optimizer=sgd(0.8), g_optimizer=sgd(0.4), n_critic=2)
+    trainer(tmp_path, Clock(g_steps=4)).fit(module, datamodule=Digits(size=8, batch_size=8))
+    assert [d for d, _ in module.rates] == pytest.approx([0.8 * (1 - i / 8) for i in range(8)], abs=1e-12)
+    assert {g for _, g in module.rates} == {0.4}
+
+
+def test_a_schedule_without_a_length_is_refused(tmp_path: Path) -> None:
+    run = trainer(tmp_path, max_epochs=1)
+    with pytest.raises(ValueError, match="a schedule needs the run's length"):
+        run.fit(GAN(*mlps(), d_schedule=Linear()), datamodule=Finite(batches(2)))
+
+
+@pytest.mark.parametrize("make", [lambda: Linear(start=1.0), lambda: Cosine(warm_up=-0.1)])
+def test_schedules_that_make_no_sense_are_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"is a share of the run in \[0, 1\)"):
+        make()
