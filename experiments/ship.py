@@ -26,7 +26,8 @@ def ship(argv: Sequence[str]) -> int:
     load_weights(module, subject.checkpoint)
     if not isinstance(module, Classifier) or not isinstance(module.evaluated, CNN) or module.value_range is None:
         raise UserError(f"{argv[0]} is no run of a classifier with the network CNN: only those are shipped")
-    test = data.reference("test")  # type: ignore[attr-defined]
+    with users_mistakes():
+        test = data.reference("test")  # type: ignore[attr-defined]
     side = test.images.shape[-1]
     experiment = subject.cli.config.experiment
     with users_mistakes():

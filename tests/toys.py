@@ -219,7 +219,7 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
 def distance(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     """Largest difference of any two values of equal name."""
     assert a.keys() == b.keys()
-    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+    return torch.stack([(a[name].double() - b[name].double()).abs().max() for name in a]).max().item()  # NaN stays NaN
 
 
 def same(a: Any, b: Any) -> bool:
