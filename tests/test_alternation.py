@@ -11,8 +11,13 @@ from toys import (
     Finite,
     Logged,
     Recording,
+    ToldRecording,
     batches,
+    batches_with_noise,
     mlps,
+    same,
+    sgd,
+    told_gan,
     trainer,
     weights,
 )
@@ -197,7 +202,25 @@ def test_frozen_blocks_of_d_stay_as_they_are(tmp_path: Path) -> None:
     moved = {name for name, value in weights(module.D).items() if not torch.equal(value, before[name])}
     assert moved == {name for name in before if not name.startswith("blocks.0.")}
     assert flags(module.D.blocks[0]) == {False}
+    stepped = {id(p) for group in module.trained_optimizers()[0].param_groups for p in group["params"]}
+    assert stepped == {id(p) for p in module.D.parameters() if p.requires_grad}
     assert len(before) == len(moved) + 2
+
+
+def test_each_update_starts_without_gradient(tmp_path: Path) -> None:
+    class Kept(ToldRecording):
+        def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+            super().on_before_optimizer_step(optimizer)
+            player = self.D if optimizer is self.trained_optimizers()[0] else self.G
+            kept[player is self.D].append([p.grad.clone() for p in player.parameters()])  # type: ignore[union-attr]
+
+    kept: dict[bool, list[list[Tensor]]] = {True: [], False: []}
+    module = Kept(*told_gan().children(), d_optimizer=sgd(0.0), g_optimizer=sgd(0.0), n_gen=2)
+    trainer(tmp_path, max_steps=3).fit(module, datamodule=Finite(batches_with_noise(1)))  # the same batch three times
+    for first, *others in kept.values():
+        assert sum(float(gradient.abs().sum()) for gradient in first) > 0.1
+        assert all(same(first, other) for other in others)
+    assert (len(kept[True]), len(kept[False])) == (3, 6)
 
 
 @pytest.mark.parametrize("settings", [{"n_critic": 0}, {"n_gen": 0}, {"micro_batch": 0}, {"freeze_d": 3}])

@@ -98,7 +98,7 @@ class Draws(GAN):
 
 def drawn(folder: Path, **settings: Any) -> list[Tensor]:
     module = Draws(**settings)
-    trainer(folder, max_steps=3).fit(module, datamodule=Finite(batches(3)))
+    trainer(folder, max_steps=3).fit(module, datamodule=Finite(batches(2)))  # one epoch and a half
     return module.z
 
 

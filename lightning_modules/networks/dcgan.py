@@ -1,7 +1,8 @@
 """DCGAN (Radford et al. 2016, figure 1 and section 3): strided 4x4 convolutions, batch norm, no pooling.
 
 The paper draws 64 px. Here ``size`` is 28 (grown 7-14-28) or a power of two from 8 to 128 (grown from 4); the
-feature maps halve as the resolution doubles, ``width`` of them before the image, 64 in the paper.
+feature maps halve as the resolution doubles, ``width`` of them before the image: 128 in figure 1, 64 in the code that
+its authors published.
 Deviations: D returns logits, not probabilities; ``batch_norm=False`` leaves D un-normalised for gradient penalties.
 """
 

@@ -1,0 +1,72 @@
+"""The README tells the truth: its commands parse, its YAML builds, its numbers and pictures come from records."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.catalogue import DEFAULTS
+from experiments.cli import COMMANDS, main
+from experiments.layers import read_layer
+from experiments.lightning_cli import AtelierCLI
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+LINES = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()]
+ATELIER = [shlex.split(line, comments=True) for line in LINES if line.startswith("atelier ")]
+
+
+def test_make_has_the_targets_that_the_readme_names():
+    targets = [line.split()[1] for line in LINES if line.startswith("make ")]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert targets == ["train", "test"]
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+@pytest.mark.parametrize("words", [w for w in ATELIER if w[1] == "fit" and "--resume" not in w], ids=" ".join)
+def test_a_fit_command_parses(words, capsys):
+    printed = [word for word in words[1:] if word != "--print_config"]
+    assert main([*printed, "--print_config"]) == 0
+    assert "class_path: lightning_modules.gan.GAN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", ATELIER, ids=" ".join)
+def test_a_command_and_its_options_are_known(words):
+    command = COMMANDS[words[1]]
+    for word in words[2:]:
+        key = word.removeprefix("--").split(".")[0]
+        assert not word.startswith("--") or f"--{key}" in command.usage or f"--{key}." in command.usage
+
+
+def test_the_example_yaml_builds(tmp_path):
+    (example,) = [block for kind, block in BLOCKS if kind == "yaml"]
+    file = tmp_path / "mine.yaml"
+    file.write_text(example, encoding="utf-8")
+    cli = AtelierCLI([("defaults.yaml", read_layer(DEFAULTS)), ("mine.yaml", yaml.safe_load(example))], [])
+    cli.build()
+    assert type(cli.model).__name__ == "GAN"
+
+
+def test_every_number_of_the_results_stands_in_a_record():
+    table = README.split("## Results")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w/]+)` \|(.*)\|$", table, re.MULTILINE)
+    assert rows
+    for name, cells in rows:
+        record = (ROOT / "experiments" / "results" / f"{name}-s0.json").read_text(encoding="utf-8")
+        numbers = [float(n) for n in re.findall(r"\d+\.\d+", record)]
+        for cell in re.findall(r"(\d+\.\d+)( %)?", cells):
+            value, scale, digits = float(cell[0]), 100 if cell[1] else 1, len(cell[0].split(".")[1])
+            assert any(round(scale * n, digits) == value for n in numbers), f"{name}: {cell[0]}"
+
+
+def test_every_committed_record_names_no_machine():
+    for file in (ROOT / "experiments" / "results").rglob("*.json"):
+        text = file.read_text(encoding="utf-8")
+        record = json.loads(text)
+        assert record["status"] == "finished"
+        assert record["code"]["dirty"] is False
+        assert not re.search(r'"/|\\\\|/home/|/root', text)
