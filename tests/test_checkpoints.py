@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -46,6 +47,32 @@ def test_steps_that_would_validate_are_saved_also_where_validation_is_off(tmp_pa
     seen = SavedAt()
     fit(tmp_path, Clock(g_steps=6, validations=3), Checkpoints(every_steps=2), seen, limit_val_batches=0)
     assert seen.last == [2, 2, 4, 4]
+
+
+class InterruptsAt(L.Callback):
+    """Presses Ctrl-C in the middle of a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_ends_after_the_step_and_saves_it(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    fit(tmp_path, Clock(g_steps=9, validations=0), Checkpoints(every_steps=None), InterruptsAt(4))
+    assert step_of(tmp_path, "last") == 5
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / ".last.ckpt.123.tmp").write_bytes(b"half")
+    fit(tmp_path, Clock(g_steps=2, validations=0), Checkpoints())
+    assert [path.name for path in folder.iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,13 @@ class Checkpoints(Checkpoint):
         self._interrupt: Any = None  # what Ctrl-C did before this run
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take Ctrl-C as a wish to stop: an exception between D's step and G's would leave nothing fit to resume."""
+        """Take Ctrl-C as a wish to stop: an exception between D's step and G's would leave nothing fit to resume.
+
+        What a killed process had half-written is swept up first.
+        """
+        if trainer.is_global_zero:
+            for leftover in self.path(trainer, "last").parent.glob(".*.ckpt.*.tmp"):
+                leftover.unlink()
         if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
             self._interrupt = signal.signal(signal.SIGINT, lambda *_: self.stop(trainer))
 

@@ -28,6 +28,13 @@ def init_dcgan(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def init_plain(module: nn.Module) -> None:
+    """He et al. (2015), for a D without normalisation: N(0, 0.02) would let its first layers' signal fade."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=0.2)
+        nn.init.zeros_(module.bias)
+
+
 class DCGANGenerator(Generator):
     """z -> transposed convolutions with batch norm and ReLU -> tanh.
 
@@ -77,7 +84,7 @@ class DCGANDiscriminator(Discriminator):
             blocks.append(nn.Sequential(*block, nn.LeakyReLU(0.2, inplace=True)))
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Conv2d(maps[-1], 1, sides[0])
-        self.apply(init_dcgan)
+        self.apply(init_dcgan if batch_norm else init_plain)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
