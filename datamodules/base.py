@@ -69,7 +69,7 @@ class ImageDataModule(InMemoryDataModule[ImageSet]):
         images, y = batch
         x = from_uint8(images, self.value_range)
         if self.augment and self.trainer and self.trainer.training:
-            self.seed_augmentation()
+            self.seed_augmentation(x.device)
             for augmentation in self.augment:
                 x = augmentation(x)
         return x, y

@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from datamodules.functional.keys import key
+from datamodules.functional.keys import key, seed_streams
 from datamodules.sampler import IndexSampler
 
 Batch = tuple[Tensor, Tensor]
@@ -217,9 +217,9 @@ class InMemoryDataModule(L.LightningDataModule, ABC, Generic[S]):
         """The whole test split."""
         return self.test_dataloader()
 
-    def seed_augmentation(self) -> None:
+    def seed_augmentation(self, device: torch.device) -> None:
         """Seed the global stream for this batch's augmentation: other on each rank, equal after a resume."""
-        torch.manual_seed(key(self.seed, _AUGMENTATION, self.rank, self.consumed_images))
+        seed_streams(key(self.seed, _AUGMENTATION, self.rank, self.consumed_images), device)
 
     def _stream_position(self) -> int:
         # overfit_batches asks for the same few batches in every epoch

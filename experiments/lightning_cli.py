@@ -48,6 +48,9 @@ HOUSE: dict[str, type[Callback]] = {
 }
 
 PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
+# Settings of the trainer that the clock sets, and what they are here before it does.
+CLOCKS_OWN = {"max_steps": -1, "max_epochs": -1, "max_time": None, "val_check_interval": None}
+
 Layer = tuple[str, Mapping[str, Any]]  # where it comes from, and what it says
 
 
@@ -122,6 +125,12 @@ class AtelierCLI(LightningCLI):
             UserError: the best checkpoint is to be chosen by a score of an extractor that is not the evaluation's.
         """
         config = self.config
+        for name, unset in CLOCKS_OWN.items():
+            if config.trainer[name] not in (unset, None):
+                raise UserError(
+                    f"trainer.{name} is derived from the clock: give clock.g_steps, clock.kimg, clock.epochs"
+                    " or clock.validations instead"
+                )
         if config.record is not None:
             config.record.experiment = config.experiment
         if config.checkpoint is None or config.checkpoint.monitor is None:

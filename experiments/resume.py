@@ -12,6 +12,8 @@ MAY_CHANGE = (
     "samples",
     "checkpoint",
     "progress",
+    *(f"data.init_args.{name}" for name in ("device", "root", "download")),
+    *(f"model.init_args.{name}" for name in ("compile", "channels_last")),
     *(
         f"trainer.{name}"
         for name in (

@@ -63,6 +63,8 @@ def fit(argv: Sequence[str]) -> int:
     if "--resume" in request.own:
         return go_on(request, ["fit", *argv])
     cli = parse(request, "fit")
+    if cli.config.clock is None:
+        raise UserError("this experiment has no length: give clock.g_steps, clock.kimg or clock.epochs")
     cli.build()
     if is_child_rank():
         return train(cli, inherited_run(), ["fit", *argv], None)

@@ -17,7 +17,8 @@ from torch.optim import Adam, Optimizer
 
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import AtelierModule, OptimizerCallable, StatesItsData, evaluating
+from lightning_modules.base import AtelierModule, OptimizerCallable, evaluating
+from lightning_modules.contract import StatesItsData
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.schedules import Schedule
 
@@ -67,7 +68,7 @@ class AdversarialModule(AtelierModule):
         for name, value in {"n_critic": n_critic, "n_gen": n_gen, "micro_batch": micro_batch}.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
-        if not 0 <= freeze_d <= len(discriminator.blocks):
+        if freeze_d and not 0 < freeze_d <= len(discriminator.blocks):
             raise ValueError(f"freeze_d must lie between 0 and D's {len(discriminator.blocks)} blocks, got {freeze_d}")
         self.automatic_optimization = False
         self.G, self.D = generator, discriminator
@@ -75,8 +76,8 @@ class AdversarialModule(AtelierModule):
         self.d_schedule, self.g_schedule = d_schedule, g_schedule
         self.n_critic, self.n_gen, self.micro_batch = n_critic, n_gen, micro_batch
         self.d_clip, self.g_clip = d_clip, g_clip
-        for block in self.D.blocks[:freeze_d]:
-            block.requires_grad_(False)
+        if freeze_d:
+            self.D.blocks[:freeze_d].requires_grad_(False)
         self._share = 1.0  # of the batch, of the micro-batch in progress
         self.average(self.G)
 
@@ -118,13 +119,14 @@ class AdversarialModule(AtelierModule):
         return g_steps // self.n_gen * self.n_critic
 
     def check_data(self, data: StatesItsData) -> None:
-        """Compare value range and sample shape."""
+        """Compare value range, sample shape and number of classes."""
         shape = self.G.out_shape
         if tuple(data.out_shape) != tuple(shape):
             raise ValueError(
                 f"the generator makes samples of shape {tuple(shape)}, the data module gives "
                 f"{tuple(data.out_shape)}: make size and channels of both agree"
             )
+        self.check_classes(self.G.num_classes, data)
         if len(shape) == 3:  # points have no value range
             super().check_data(data)
 

@@ -7,7 +7,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from pickle import UnpicklingError
+from typing import Any
 
 import lightning as L
 import torch
@@ -15,8 +16,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from datamodules.functional.keys import key
+from datamodules.functional.keys import key, seed_streams
 from datamodules.functional.quantise import ValueRange
+from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
 from lightning_modules.guard import FiniteGuard
 from lightning_modules.schedules import Schedule
@@ -24,14 +26,6 @@ from lightning_modules.schedules import Schedule
 OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 GUARD_EVERY = 50  # steps between two reads of the finite guard, each a device synchronisation
-
-
-@runtime_checkable
-class StatesItsData(Protocol):
-    """What a data module says of its samples; compared with the module before the first step."""
-
-    value_range: ValueRange | None
-    out_shape: tuple[int, ...]
 
 
 @contextmanager
@@ -115,8 +109,16 @@ class AtelierModule(L.LightningModule):
                 f"{data.value_range}: choose a data module with that value_range"
             )
 
+    def check_classes(self, known: int | None, data: object) -> None:
+        """Raise ValueError where a network that knows ``known`` classes gets labels of another number."""
+        if known is not None and isinstance(data, StatesItsClasses) and data.num_classes != known:
+            raise ValueError(
+                f"{type(self).__name__} knows {known} classes, the data module {data.num_classes or 'none'}: "
+                "set num_classes of the network to that of the data"
+            )
+
     def panels(self) -> dict[str, Tensor]:
-        """Named pictures of this moment, uint8 [C, H, W], drawn from fixed noise."""
+        """Named pictures of this moment, uint8 [n, C, H, W], drawn from fixed noise."""
         return {}
 
     # --- evaluation -----------------------------------------------------------------------------------------
@@ -165,7 +167,10 @@ class AtelierModule(L.LightningModule):
         """Take every weight of the checkpoint ``path`` whose name and shape match, and print the others."""
         if not Path(path).is_file():
             raise FileNotFoundError(f"init_from: there is no checkpoint at {path}")
-        theirs = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        try:
+            theirs = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError) as error:
+            raise ValueError(f"init_from: {path} is no checkpoint, or a damaged one") from error
         own = self.state_dict()
         match = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
         if not match:
@@ -180,7 +185,7 @@ class AtelierModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Key this step's noise by (seed, rank, step), once: the same after a resume, other on each rank."""
-        torch.manual_seed(key(self.seed, self.global_rank, self.global_step))
+        seed_streams(key(self.seed, self.global_rank, self.global_step), self.device)
         self.row = {}
         self.apply_schedules()
 
@@ -276,12 +281,18 @@ class AtelierModule(L.LightningModule):
         for name, value in checkpoint["state_dict"].items():
             if value.is_floating_point() and not torch.isfinite(value).all():
                 raise FloatingPointError(f"{name} holds a value that is not finite: the checkpoint was not written")
-        checkpoint["counters"] = [self.images_seen, self.g_step, self._images_averaged]
+        checkpoint["counters"] = {
+            "images_seen": self.images_seen,
+            "g_step": self.g_step,
+            "images_averaged": self._images_averaged,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counters back."""
         self._resumed = True
-        self.images_seen, self.g_step, self._images_averaged = checkpoint["counters"]
+        counters = checkpoint["counters"]
+        self.images_seen, self.g_step = counters["images_seen"], counters["g_step"]
+        self._images_averaged = counters["images_averaged"]
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
         """Nothing of its own: callbacks look at the evaluated network. There, so that validation runs at all."""

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lightning_modules.contract import StatesItsData
 from lightning_modules.networks.base import Classifier as ClassifierNetwork
 from lightning_modules.reconstruction import ReconstructionModule
 
@@ -29,6 +30,11 @@ class Classifier(ReconstructionModule):
         super().__init__(network, **shared)
         self.num_classes = network.num_classes
         self.label_smoothing = label_smoothing
+
+    def check_data(self, data: StatesItsData) -> None:
+        """Compare value range and number of classes."""
+        super().check_data(data)
+        self.check_classes(self.num_classes, data)
 
     def terms(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Cross-entropy of the labels ``y`` [N]; watches the batch's accuracy."""

@@ -34,8 +34,10 @@ class EMASettings:
             raise ValueError(f"ema: decay must lie in [0, 1), got {self.decay}")
         if self.half_life_kimg is not None and self.half_life_kimg <= 0:
             raise ValueError(f"ema: half_life_kimg must be positive, got {self.half_life_kimg}")
-        if self.ramp_up is not None and self.half_life_kimg is None:
-            raise ValueError("ema: ramp_up belongs to half_life_kimg")
+        if self.ramp_up is not None and (self.half_life_kimg is None or self.ramp_up <= 0):
+            raise ValueError("ema: ramp_up belongs to half_life_kimg and is positive")
+        if self.start < 0:
+            raise ValueError(f"ema: start must not be negative, got {self.start}")
 
     def factor(self, update: int, images: int, images_seen: int) -> float:
         """Weight of the old average at the ``update``-th update (from 1), ``images`` after the last one."""

@@ -69,11 +69,11 @@ class GAN(AdversarialModule):
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """G's loss on as many fakes as there are reals ``x``."""
-        fake = self.D(self.G(self.G.sample_z(len(x)), y), y)
+        fake = self.D(self.G(self.G.sample_z(len(x)), y), y).float()
         real = None
         if self.loss.relativistic:
             with torch.no_grad():
-                real = self.D(x, y)
+                real = self.D(x, y).float()
         return {"g/adv": self.loss.g(real, fake)}
 
     def judge(self, x: Tensor, fake: Tensor, y: Tensor, points: Sequence[PointPenalty]) -> Judged:
@@ -86,7 +86,7 @@ class GAN(AdversarialModule):
                 real_logits, fake_logits = D(torch.cat([x, fake]), torch.cat([y, y])).split(len(x))
             else:
                 real_logits, fake_logits = D(x, y), D(fake, y)
-        return Judged(real_logits, fake_logits, x, fake)
+        return Judged(real_logits.float(), fake_logits.float(), x, fake)  # half-precision losses overflow
 
     def penalise(self, penalty: Penalty, judged: Judged, y: Tensor) -> Tensor:
         """The term of one penalty, a scalar."""

@@ -53,6 +53,12 @@ class ReconstructionModule(AtelierModule):
         """The one optimizer's."""
         return [self.schedule]
 
+    def setup(self, stage: str) -> None:
+        """As in the base; Lightning's own accumulation would stop the clock between two updates."""
+        super().setup(stage)
+        if stage == "fit" and self.trainer.accumulate_grad_batches != 1:
+            raise ValueError("trainer.accumulate_grad_batches is not for this module: give data a larger batch_size")
+
     def configure_optimizers(self) -> list[Optimizer]:
         """The one optimizer."""
         return self.remember_learning_rates([self.optimizer(self.network.parameters())])

@@ -48,6 +48,11 @@ MISTAKES = {
     "fit tiny.yaml --config": "write --config VALUE",
     "fit tiny.yaml extra": "extra is not understood",
     "fit --config smoke": "nothing names the class of model",
+    # what the clock decides
+    "fit tiny.yaml --trainer.max_steps 3": "give clock.g_steps",
+    "fit tiny.yaml --trainer.max_epochs 3": "give clock.g_steps",
+    "fit tiny.yaml --trainer.val_check_interval 3": "clock.validations",
+    "fit tiny.yaml --clock null": "this experiment has no length",
     # misspelt keys on the command line
     "fit tiny.yaml --trainer.max_epoch 3": "did you mean --trainer.max_epochs?",
     "fit tiny.yaml --max_epochs 3": "did you mean --trainer.max_epochs?",

@@ -128,7 +128,7 @@ def test_checkpoints_load_as_weights_only_and_speak_of_no_wrapper(tmp_path: Path
     assert checkpoint["state_dict"].keys() == module.state_dict().keys()
     assert {name.split(".")[0] for name in checkpoint["state_dict"]} == {"G", "D", "ema"}
     assert not any("_orig_mod" in name for name in checkpoint["state_dict"])
-    assert checkpoint["counters"] == [16, 2, 16]
+    assert checkpoint["counters"] == {"images_seen": 16, "g_step": 2, "images_averaged": 16}
 
 
 # --- the file system ----------------------------------------------------------------------------------------

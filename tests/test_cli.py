@@ -246,7 +246,7 @@ def test_the_main_job_in_two_steps_ends_with_its_scores(capsys):
     run = runs()[-1]
     assert said[-1] == f"run directory: {run}"
     assert any("fid@digits-cnn" in line for line in said[-12:-1])
-    assert [*run.glob("checkpoints/*.ckpt")] == [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    assert sorted(run.glob("checkpoints/*.ckpt")) == [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
     capsys.readouterr()
     assert main(["validate", str(run)]) == 0
     scores = dict(line.split() for line in capsys.readouterr().out.splitlines())

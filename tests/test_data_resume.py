@@ -200,7 +200,7 @@ def test_ranks_draw_different_augmentations_and_count_all_images(monkeypatch):
         monkeypatch.setattr(Numbered, "rank", rank)
         monkeypatch.setattr(Numbered, "world", 2)
         data = Numbered(batch_size=BATCH)
-        data.seed_augmentation()
+        data.seed_augmentation(torch.device("cpu"))
         draws.append(torch.rand(4))
     assert (draws[0] != draws[1]).all()
     _, data = fit(3)

@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(tmp_path: Path) -> Non
     with pytest.raises(FloatingPointError, match=r"^l1 was not finite at step 3: "):
         trainer(tmp_path, Clock(g_steps=6, validations=0), Checkpoints(every_steps=2)).fit(restorer(), datamodule=data)
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert (saved["global_step"], saved["counters"]) == (2, [8, 2, 8])
+    assert (saved["global_step"], saved["counters"]) == (2, {"images_seen": 8, "g_step": 2, "images_averaged": 8})
 
 
 def test_values_in_another_range_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Keyed randomness: every random stream is a function of what it is for, never of how the program got there."""
 
+import torch
+
 _MASK = (1 << 64) - 1
 
 
@@ -16,3 +18,14 @@ def key(*parts: int) -> int:
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         state ^= state >> 31
     return state >> 1
+
+
+def seed_streams(seed: int, device: torch.device) -> None:
+    """Seed the global random streams of the CPU and of ``device``.
+
+    What torch.manual_seed does beyond that (all devices, and a stack trace kept for late ones) costs 0.2 ms a call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

@@ -79,14 +79,15 @@ class Checkpoints(Checkpoint):
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         """Save the last, unless a validation follows, which saves it with its scores."""
         validates = trainer.val_check_batch == 1 and trainer.enable_validation
-        if self.every_steps and trainer.global_step % self.every_steps == 0 and not validates:
+        due = self.every_steps and trainer.global_step % self.every_steps == 0 and not validates
+        if due or trainer.should_stop:  # a stop validates first, and whoever is impatient interrupts that
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the last, and the best if this is it."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        improved = self.improved(trainer)
+        improved = trainer.strategy.broadcast(self.improved(trainer))  # ranks may differ in the last bit
         self.save_last(trainer)
         if improved:
             trainer.save_checkpoint(self.path(trainer, "best"))

@@ -47,17 +47,23 @@ class ClassificationScores(Scores):
         """Score and draw."""
         if trainer.sanity_checking:
             return
-        assert isinstance(pl_module, Classifier)
-        matrix = self.confusion.compute().cpu()
-        self.images = int(matrix.sum())
-        scores = classification_scores(matrix)
-        self.keep(pl_module, scores)
-        pl_module.log_scores({f"val/{name}": value for name, value in scores.items()})
+        matrix = self.score(pl_module, "val")
         if trainer.is_global_zero:
             self.draw(trainer, pl_module, matrix)
 
-    def draw(self, trainer: L.Trainer, module: Classifier, matrix: torch.Tensor) -> None:
+    def score(self, module: L.LightningModule, prefix: str) -> torch.Tensor:
+        """Keep and log the scores as ``prefix/...``; returns the confusion matrix [K, K]."""
+        assert isinstance(module, Classifier)
+        matrix = self.confusion.compute().cpu()
+        self.images = int(matrix.sum())
+        scores = classification_scores(matrix)
+        self.keep(module, scores)
+        module.log_scores({f"{prefix}/{name}": value for name, value in scores.items()})
+        return matrix
+
+    def draw(self, trainer: L.Trainer, module: L.LightningModule, matrix: torch.Tensor) -> None:
         """Write the picture of ``matrix``."""
+        assert isinstance(module, Classifier)
         picture = draw_confusion(matrix, [str(i) for i in range(len(matrix))])
         save_png(picture, Path(trainer.default_root_dir) / "samples" / f"confusion-{module.images_seen:09d}.png")
         for logger in trainer.loggers:
@@ -75,5 +81,5 @@ class ClassificationScores(Scores):
         self.on_validation_batch_end(trainer, pl_module, outputs, batch)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """As in validation."""
-        self.on_validation_epoch_end(trainer, pl_module)
+        """Score."""
+        self.score(pl_module, "test")

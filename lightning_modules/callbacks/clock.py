@@ -74,7 +74,7 @@ class Clock(Callback):
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Count what the earlier segments did, then measure what is left."""
-        self._done = (checkpoint["global_step"], checkpoint["counters"][0])
+        self._done = (checkpoint["global_step"], checkpoint["counters"]["images_seen"])
         self.setup(trainer, pl_module, "fit")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -5,20 +5,17 @@ changes nothing: random streams and training modes are as they were, and the wei
 """
 
 import typing
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.metrics.base import Extractor
 from lightning_modules.metrics.evaluate import Images, evaluate, floor, protocol_for
 from lightning_modules.metrics.extractors import load_extractor
-from lightning_modules.metrics.protocol import Protocol, metric_name
+from lightning_modules.metrics.protocol import Protocol
 from lightning_modules.networks.base import Generator
 
 
@@ -90,11 +87,6 @@ class GenerativeMetrics(Scores):
         """The protocol's fields."""
         return {} if self.protocol is None else self.protocol.as_dict()
 
-    @property
-    def monitor(self) -> str:
-        """The name under which a checkpoint callback finds the FID: ``val/fid@digits-cnn``."""
-        return f"val/{metric_name('fid', self.extractor_name)}"
-
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Load the extractor and fix the protocol, so that whatever is missing is missed before training."""
         if stage not in ("fit", "validate", "test"):
@@ -117,7 +109,7 @@ class GenerativeMetrics(Scores):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the untrained generator, once in the life of a run."""
-        self.start_watch()
+        super().on_train_start(trainer, pl_module)
         if trainer.global_step > 0 or self.history:
             return
         assert isinstance(pl_module, AtelierModule)
@@ -140,10 +132,9 @@ class GenerativeMetrics(Scores):
         assert self.protocol is not None
         data, extractor = _data(trainer), self.extractor.to(module.device)
         reference = data.reference(self.split)
-        with undisturbed(module):
-            if self.with_floor and self.floor_value is None:
-                self.floor_value = floor(data.reference(self.floor_split), reference, self.protocol, extractor)
-            metrics = evaluate(_generating(module).sample, reference, self.protocol, extractor)
+        if self.with_floor and self.floor_value is None:
+            self.floor_value = floor(data.reference(self.floor_split), reference, self.protocol, extractor)
+        metrics = evaluate(_generating(module).sample, reference, self.protocol, extractor)
         self.keep(module, metrics)
         return {f"{prefix}/{name}": value for name, value in metrics.items()}
 
@@ -166,15 +157,3 @@ def _data(trainer: L.Trainer) -> DataWithReference:
             "choose an image data set, or remove evaluation from the experiment."
         )
     return data
-
-
-@contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Leave every submodule of ``module`` in the mode, training or eval, that it was in; no gradients inside."""
-    modes = {part: part.training for part in module.modules()}
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, training in modes.items():
-            part.training = training

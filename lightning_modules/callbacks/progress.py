@@ -55,8 +55,9 @@ class ProgressLine(Callback):
         if trainer.sanity_checking or not trainer.callback_metrics:
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        self._scores = "  ".join(f"{name[4:]} {value:.4g}" for name, value in scores.items())
-        self.show(f"step {trainer.global_step}: {self._scores}", keep=True)
+        texts = [f"{name[4:]} {value:.4g}" for name, value in scores.items()]
+        self._scores = f"{texts[0]}  " if texts else ""
+        self.show(f"step {trainer.global_step}: {'  '.join(texts)}", keep=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Leave the terminal's line."""
@@ -70,7 +71,8 @@ class ProgressLine(Callback):
         rate = (step - self._first_step) / max(now - self._started, 1e-9)
         losses = "  ".join(f"{name} {float(value):.3f}" for name, value in pl_module.row.items())
         left = clock_time((total - step) / rate) if rate else "?"
-        return f"step {step}/{total}  kimg {pl_module.images_seen / 1000:.1f}  {losses}  {rate:.1f} step/s  {left} left"
+        kimg = pl_module.images_seen / 1000
+        return f"step {step}/{total}  kimg {kimg:.1f}  {losses}  {self._scores}{rate:.1f} step/s  {left} left"
 
     @rank_zero_only
     def show(self, text: str, keep: bool = False) -> None:

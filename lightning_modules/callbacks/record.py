@@ -15,6 +15,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.functional.files import replacing
 from lightning_modules.base import AtelierModule
@@ -68,7 +69,8 @@ class RunRecord(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write what ended it."""
         if self._started:
-            self.status = f"failed: {type(exception).__name__}"
+            stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+            self.status = "stopped" if stopped else f"failed: {type(exception).__name__}"
             self.write(trainer, pl_module)
 
     @rank_zero_only
@@ -176,7 +178,7 @@ def hardware(trainer: L.Trainer) -> dict[str, Any]:
     return {
         "accelerator": trainer.accelerator.name(),
         "devices": trainer.world_size,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name() if trainer.strategy.root_device.type == "cuda" else None,
         "cpu": platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision),

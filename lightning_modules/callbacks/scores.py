@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from lightning_modules.base import AtelierModule
@@ -29,7 +30,7 @@ class Scores(Callback):
         """How the scores are measured, as plain values."""
         return {}
 
-    def start_watch(self) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Count the seconds from here."""
         self._started = time.monotonic()
 

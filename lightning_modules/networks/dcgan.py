@@ -32,7 +32,8 @@ def init_plain(module: nn.Module) -> None:
     """He et al. (2015), for a D without normalisation: N(0, 0.02) would let its first layers' signal fade."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, a=0.2)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 class DCGANGenerator(Generator):
