@@ -1,7 +1,7 @@
 """``atelier validate``, ``test`` and ``predict``: look at a trained model. They make no run directory."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from experiments.runs import RunDirectory, open_run
 from experiments.train import parse, say
 from experiments.weights import check_weights, read_checkpoint
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+from lightning_modules.callbacks.scores import Scores
 
 WRITERS = ("clock", "samples", "checkpoint", "record", "progress")  # callbacks that only training needs
 
@@ -83,34 +84,29 @@ def prepare(argv: Sequence[str], command: str, *own: str) -> tuple[Request, Subj
 
 def validate(argv: Sequence[str]) -> int:
     """Print the scores on the validation data."""
-    _, subject = prepare(argv, "validate")
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = subject.cli.make_trainer(Path(folder))
-        with users_mistakes():
-            trainer.validate(
-                subject.cli.model, datamodule=subject.cli.datamodule, ckpt_path=subject.checkpoint, verbose=False
-            )
-    return show_scores(trainer)
+    return score(argv, "validate", L.Trainer.validate)
 
 
 def test(argv: Sequence[str]) -> int:
     """Print the scores on the test data."""
-    _, subject = prepare(argv, "test")
+    return score(argv, "test", L.Trainer.test)
+
+
+def score(argv: Sequence[str], command: str, look: Callable[..., object]) -> int:
+    """Run one evaluation loop of the trainer and print each score by name, then how they were measured."""
+    _, subject = prepare(argv, command)
+    model, data = subject.cli.model, subject.cli.datamodule
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.cli.make_trainer(Path(folder))
         with users_mistakes():
-            trainer.test(
-                subject.cli.model, datamodule=subject.cli.datamodule, ckpt_path=subject.checkpoint, verbose=False
-            )
-    return show_scores(trainer)
-
-
-def show_scores(trainer: L.Trainer) -> int:
-    """Print each score of a validation or test by name."""
+            look(trainer, model, datamodule=data, ckpt_path=subject.checkpoint, verbose=False)
     scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
     width = max(map(len, scores), default=0)
     for name, value in scores.items():
         say(f"{name:{width}}  {value:.6g}")
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Scores):
+            say("measured by: " + ", ".join(f"{name} {value}" for name, value in callback.described.items()))
     if not scores:
         say("this experiment has no scores: give it an evaluation")
     return 0

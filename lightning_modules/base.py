@@ -258,8 +258,6 @@ class AtelierModule(L.LightningModule):
             self.ema.update(self.net, self.g_step, images, self.images_seen)
         self._images_averaged = self.images_seen
 
-    # --- state ----------------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def average_buffers(self) -> None:
         """Average float buffers (batch statistics) over the ranks, in place; each rank's had drifted."""

@@ -223,7 +223,9 @@ def test_validate_and_predict_take_a_run(capsys):
     capsys.readouterr()
     for command in ("validate", "test"):
         assert main([command, run]) == 0
-        scores = dict(line.split() for line in capsys.readouterr().out.splitlines())
+        *lines, described = capsys.readouterr().out.splitlines()
+        assert described == "measured by: split test, images 360"
+        scores = dict(line.split() for line in lines)
         assert 0 <= float(next(v for k, v in scores.items() if k.endswith("accuracy"))) <= 1
     assert main(["predict", run, "--out", "p.pt"]) == 0
     torch.testing.assert_close(torch.load("p.pt", weights_only=True).sum(1), torch.ones(360))
@@ -249,6 +251,9 @@ def test_the_main_job_in_two_steps_ends_with_its_scores(capsys):
     assert sorted(run.glob("checkpoints/*.ckpt")) == [run / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
     capsys.readouterr()
     assert main(["validate", str(run)]) == 0
-    scores = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    *lines, protocol = capsys.readouterr().out.splitlines()
+    assert protocol.startswith("measured by: data digits, ")
+    assert "extractor digits-cnn" in protocol
+    scores = dict(line.split() for line in lines)
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert float(scores["val/fid@digits-cnn"]) == pytest.approx(last["val/fid@digits-cnn"], rel=1e-4)
