@@ -36,6 +36,7 @@ from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.progress import ProgressLine
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.samples import ImageGrid
+from lightning_modules.metrics.protocol import metric_name
 
 HOUSE: dict[str, type[Callback]] = {
     "clock": Clock,
@@ -143,7 +144,7 @@ class AtelierCLI(LightningCLI):
             if extractor != wanted:
                 raise UserError(
                     f"checkpoint.monitor is {score}@{extractor}, and evaluation.extractor is {wanted}: give"
-                    f" --checkpoint.monitor {score}@{wanted} too"
+                    f" --checkpoint.monitor {metric_name(score, wanted)} too"
                 )
 
     def check_classes(self, options: Sequence[str]) -> None:
