@@ -129,8 +129,7 @@ class AtelierCLI(LightningCLI):
         for name, unset in CLOCKS_OWN.items():
             if config.trainer[name] not in (unset, None):
                 raise UserError(
-                    f"trainer.{name} is derived from the clock: give clock.g_steps, clock.kimg, clock.epochs"
-                    " or clock.validations instead"
+                    f"trainer.{name} follows from the clock: give clock.g_steps, kimg, epochs or validations"
                 )
         if config.record is not None:
             config.record.experiment = config.experiment
@@ -187,8 +186,6 @@ class AtelierCLI(LightningCLI):
     def resolved(self) -> dict[str, Any]:
         """The same as plain values."""
         return yaml.safe_load(self.text)
-
-    # --- building -------------------------------------------------------------------------------------------
 
     def build(self) -> None:
         """Seed, and make ``model``, ``datamodule`` and the callbacks.

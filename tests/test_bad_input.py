@@ -51,7 +51,7 @@ MISTAKES = {
     # what the clock decides
     "fit tiny.yaml --trainer.max_steps 3": "give clock.g_steps",
     "fit tiny.yaml --trainer.max_epochs 3": "give clock.g_steps",
-    "fit tiny.yaml --trainer.val_check_interval 3": "clock.validations",
+    "fit tiny.yaml --trainer.val_check_interval 3": "epochs or validations",
     "fit tiny.yaml --clock null": "this experiment has no length",
     # misspelt keys on the command line
     "fit tiny.yaml --trainer.max_epoch 3": "did you mean --trainer.max_epochs?",

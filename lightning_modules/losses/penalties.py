@@ -70,7 +70,10 @@ class BetweenPenalty(Penalty):
 
 
 class ZeroCentred(PointPenalty):
-    """weight / 2 * E |grad D|^2 where the adversarial pass looked."""
+    """weight / 2 * E |grad D|^2 where the adversarial pass looked; 10 as in Mescheder et al. (2018)."""
+
+    def __init__(self, weight: float = 10.0, every: int = 1, autocast: bool = False) -> None:
+        super().__init__(weight, every, autocast)
 
     def __call__(self, logits: Tensor, inputs: Tensor) -> Tensor:
         """weight / 2 times the mean squared norm of D's input gradient."""
@@ -78,21 +81,15 @@ class ZeroCentred(PointPenalty):
 
 
 class R1(ZeroCentred):
-    """gamma/2 E |grad D(x)|^2 at the reals (Mescheder et al. 2018, eq. 9); gamma 10 as in the paper."""
+    """gamma/2 E |grad D(x)|^2 at the reals (Mescheder et al. 2018, eq. 9)."""
 
     name, at_real = "r1", True
-
-    def __init__(self, weight: float = 10.0, every: int = 1, autocast: bool = False) -> None:
-        super().__init__(weight, every, autocast)
 
 
 class R2(ZeroCentred):
     """gamma/2 E |grad D(G(z))|^2 at the fakes (Mescheder et al. 2018, eq. 10)."""
 
     name, at_real = "r2", False
-
-    def __init__(self, weight: float = 10.0, every: int = 1, autocast: bool = False) -> None:
-        super().__init__(weight, every, autocast)
 
 
 class GradientPenalty(BetweenPenalty):
