@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datamodules.functional.files import replacing
 from experiments.errors import UserError
 
 RUN_DIR_VARIABLE = "ATELIER_RUN_DIR"  # how the other ranks' processes learn the directory that rank 0 made
@@ -50,7 +51,8 @@ class RunDirectory:
         """Put down the resolved configuration; an earlier one is kept beside it."""
         configs = self.configs
         target = configs[0] if not configs[0].exists() else self.path / f"config-{len(configs) + 1}.yaml"
-        target.write_text(text, encoding="utf-8")
+        with replacing(target) as file:
+            file.write(text.encode())
 
     def add_command(self, argv: Sequence[str]) -> None:
         """Add the command line to command.txt."""
