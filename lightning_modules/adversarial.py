@@ -18,6 +18,7 @@ from torch.optim import Adam, Optimizer
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import AtelierModule, OptimizerCallable, evaluating
+from lightning_modules.batches import channels_last, rebuild
 from lightning_modules.contract import StatesItsData
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.schedules import Schedule
@@ -142,7 +143,7 @@ class AdversarialModule(AtelierModule):
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""
         opt_d, opt_g = self.players()
         self.stop_clock(opt_g)
-        batch = self.lay_out(batch)
+        batch = channels_last(batch) if self.uses_channels_last else batch
         self.update(opt_d, self.d_loss, batch)
         self.count_images(len(batch[0]))
         if self.global_step % self.n_critic == 0:  # not batch_idx, which restarts each epoch
@@ -160,15 +161,6 @@ class AdversarialModule(AtelierModule):
         """Keep the steps of ``opts`` out of ``global_step``; the loop re-installs its hooks before each batch."""
         for opt in opts:
             opt._on_before_step = opt._on_after_step = do_nothing_closure
-
-    def lay_out(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
-        """``batch`` with its images in channels-last format where that is asked for."""
-        if not self.uses_channels_last:
-            return batch
-        return rebuild(
-            batch,
-            [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in batch],
-        )
 
     def update(self, opt: LightningOptimizer, loss_fn: Callable[..., Terms], batch: Sequence[Tensor]) -> None:
         """Minimise the sum of ``loss_fn``'s terms over ``batch`` by one step of ``opt``; only its player learns."""
@@ -239,8 +231,3 @@ class AdversarialModule(AtelierModule):
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(key(self.seed, PANEL_STREAM))
             return {"samples": self.sample(n)}
-
-
-def rebuild(batch: Any, parts: Sequence[Tensor]) -> Any:
-    """``parts`` in the container of ``batch``: a NamedTuple, a tuple or a list."""
-    return type(batch)(*parts) if isinstance(batch, tuple) and type(batch) is not tuple else type(batch)(parts)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from lightning_modules.base import AtelierModule, OptimizerCallable
+from lightning_modules.batches import channels_last
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 from lightning_modules.networks.base import Network
 from lightning_modules.schedules import Schedule
@@ -70,8 +71,7 @@ class ReconstructionModule(AtelierModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """The sum of the terms."""
-        if self.uses_channels_last:
-            batch = [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in batch]
+        batch = channels_last(batch) if self.uses_channels_last else batch
         terms = self.terms(*batch)
         self.guard_terms(terms)
         self.note({f"train/{name}": value for name, value in terms.items()})
