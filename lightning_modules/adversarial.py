@@ -196,12 +196,15 @@ class AdversarialModule(AtelierModule):
             raise
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip here, where a scaler has already un-scaled the gradients."""
-        for opt, net, limit in zip(
-            self.trained_optimizers(), (self.D, self.G), (self.d_clip, self.g_clip), strict=False
-        ):
-            if opt is optimizer and limit is not None:
-                nn.utils.clip_grad_norm_(net.parameters(), limit)
+        """Clip and watch the gradient's norm here, where a scaler has already un-scaled it."""
+        limits = {"d": self.d_clip, "g": self.g_clip}
+        for opt, (name, limit) in zip(self.trained_optimizers(), limits.items(), strict=False):
+            if opt is optimizer and (self.is_logged or limit is not None):
+                weights = [weight for group in opt.param_groups for weight in group["params"]]
+                norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+                self.row[f"{name}/grad_norm"] = norm
+                if limit is not None:
+                    nn.utils.clip_grads_with_norm_(weights, limit, norm)
 
     # --- evaluation -----------------------------------------------------------------------------------------
 

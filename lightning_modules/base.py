@@ -6,8 +6,6 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -22,6 +20,7 @@ from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
 from lightning_modules.guard import FiniteGuard
 from lightning_modules.schedules import Schedule
+from lightning_modules.warm_start import matching_weights
 
 OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -70,6 +69,7 @@ class AtelierModule(L.LightningModule):
         self.images_seen = 0  # reals, over all ranks
         self.g_step = 0  # updates of the evaluated network
         self.row: dict[str, Tensor] = {}  # this step's terms and watched values, on the device
+        self.is_logged = False  # whether the loggers will write this step's row
         self._images_averaged = 0
         self._resumed = False
         self._guard = FiniteGuard()
@@ -165,28 +165,20 @@ class AtelierModule(L.LightningModule):
 
     def load_matching(self, path: str) -> None:
         """Take every weight of the checkpoint ``path`` whose name and shape match, and print the others."""
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"init_from: there is no checkpoint at {path}")
-        try:
-            theirs = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError) as error:
-            raise ValueError(f"init_from: {path} is no checkpoint, or a damaged one") from error
-        own = self.state_dict()
-        match = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
-        if not match:
-            raise ValueError(f"init_from: {path} shares no weight with {type(self).__name__}")
+        match, others = matching_weights(path, self)
         self.load_state_dict(match, strict=False)
         if self.ema is not None and not any(k.startswith("ema.") for k in match):
             self.ema.copy_from(self.net)
-        self.print(f"init_from {path}: {len(match)} of {len(own)} tensors taken")
-        for name in sorted((own.keys() | theirs.keys()) - match.keys()):
-            where = "other shape" if name in own and name in theirs else "missing there" if name in own else "unused"
-            self.print(f"  {where}: {name}")
+        self.print(f"init_from {path}: {len(match)} of {len(self.state_dict())} tensors taken")
+        for line in others:
+            self.print(f"  {line}")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Key this step's noise by (seed, rank, step), once: the same after a resume, other on each rank."""
         seed_streams(key(self.seed, self.global_rank, self.global_step), self.device)
         self.row = {}
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self.is_logged = bool(every) and (self.global_step + 1) % every == 0
         self.apply_schedules()
 
     def trained_optimizers(self) -> list[Optimizer]:
@@ -225,8 +217,7 @@ class AtelierModule(L.LightningModule):
         """Log this step's row where the loggers will write it, and read the guard now and then."""
         if self.global_step % GUARD_EVERY == 0:
             self._guard.check()
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and self.global_step % every == 0:
+        if self.is_logged:
             self.write_row({name: float(value) for name, value in self.row.items()})
 
     def write_row(self, values: dict[str, float]) -> None:

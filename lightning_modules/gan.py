@@ -1,7 +1,7 @@
 """The generative adversarial network (Goodfellow et al. 2014, algorithm 1), with its loss and penalties from YAML.
 
-The same file is DCGAN, WGAN-GP, hinge GANs and their like: what differs stands in the experiment. Where a relativistic
-loss asks for reals in G's step they are those of D's last step.
+The same file is DCGAN, WGAN, WGAN-GP, DRAGAN, LSGAN, SNGAN and their like: what differs stands in the experiment. Where
+a relativistic loss asks for reals in G's step they are those of D's last step.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from lightning_modules.adversarial import AdversarialModule, Terms
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating
 from lightning_modules.losses.penalties import BetweenPenalty, Penalty, PointPenalty
+from lightning_modules.losses.weights import WeightTerm
 from lightning_modules.networks.base import Discriminator, Generator
 
 
@@ -35,6 +37,11 @@ class GAN(AdversarialModule):
         loss: the objective of both; the paper's non-saturating one unless given.
         penalties: gradient penalties on D, each of another name.
         one_pass: run reals and fakes through D as one batch; batch statistics are then shared.
+        weight_clip: largest magnitude of D's weights, enforced after each of its steps (Arjovsky et al. 2017,
+            algorithm 1: 0.01).
+        g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
+        d_weight_terms: terms of D's objective that look at its weights.
+        g_weight_terms: terms of G's.
         **players: the arguments of ``AdversarialModule``.
     """
 
@@ -45,6 +52,10 @@ class GAN(AdversarialModule):
         loss: AdversarialLoss | None = None,
         penalties: Sequence[Penalty] = (),
         one_pass: bool = False,
+        weight_clip: float | None = None,
+        g_batch_factor: int = 1,
+        d_weight_terms: Sequence[WeightTerm] = (),
+        g_weight_terms: Sequence[WeightTerm] = (),
         **players: Any,
     ) -> None:
         super().__init__(generator, discriminator, **players)
@@ -53,6 +64,20 @@ class GAN(AdversarialModule):
             raise ValueError(f"penalties: each may stand once, got {', '.join(names)}")
         self.loss = loss or NonSaturating()
         self.penalties, self.one_pass = list(penalties), one_pass
+        if weight_clip is not None and weight_clip <= 0:
+            raise ValueError(f"weight_clip must be above 0, got {weight_clip}")
+        if g_batch_factor < 1 or (g_batch_factor > 1 and self.loss.relativistic):
+            raise ValueError(f"g_batch_factor must be 1 or more, and 1 under a relativistic loss, got {g_batch_factor}")
+        self.weight_clip, self.g_batch_factor = weight_clip, g_batch_factor
+        self.d_weight_terms, self.g_weight_terms = list(d_weight_terms), list(g_weight_terms)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """The base's; D's clips its weights after each step where asked to."""
+        optimizers = super().configure_optimizers()
+        limit = self.weight_clip
+        if limit is not None:
+            optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
+        return optimizers
 
     def d_loss(self, x: Tensor, y: Tensor) -> Terms:
         """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
@@ -62,19 +87,21 @@ class GAN(AdversarialModule):
         judged = self.judge(x, fake, y, [penalty for penalty in due if isinstance(penalty, PointPenalty)])
         self.watch("d/real", judged.real)
         self.watch("d/fake", judged.fake)
+        self.watch("d/gap", judged.real - judged.fake)
         terms = {"d/adv": self.loss.d(judged.real, judged.fake)}
         for penalty in due:
             terms[f"d/{penalty.name}"] = penalty.every * self.penalise(penalty, judged, y)
-        return terms
+        return terms | {f"d/{term.name}": term(self.D) for term in self.d_weight_terms}
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
-        """G's loss on as many fakes as there are reals ``x``."""
-        fake = self.D(self.G(self.G.sample_z(len(x)), y), y).float()
+        """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
+        y_fake = torch.cat([y] * self.g_batch_factor)
+        fake = self.D(self.G(self.G.sample_z(len(y_fake)), y_fake), y_fake).float()
         real = None
         if self.loss.relativistic:
             with torch.no_grad():
                 real = self.D(x, y).float()
-        return {"g/adv": self.loss.g(real, fake)}
+        return {"g/adv": self.loss.g(real, fake)} | {f"g/{term.name}": term(self.G) for term in self.g_weight_terms}
 
     def judge(self, x: Tensor, fake: Tensor, y: Tensor, points: Sequence[PointPenalty]) -> Judged:
         """D on reals and fakes, in the way that the penalties at these ``points`` need it."""
@@ -101,3 +128,11 @@ class GAN(AdversarialModule):
         if all(penalty.autocast for penalty in penalties):
             return nullcontext()
         return torch.autocast(self.device.type, enabled=False)
+
+
+@torch.no_grad()
+def clip_weights(opt: Optimizer, limit: float) -> None:
+    """Clip every weight of ``opt`` to [-limit, limit], in place."""
+    weights = [weight for group in opt.param_groups for weight in group["params"]]
+    torch._foreach_clamp_min_(weights, -limit)
+    torch._foreach_clamp_max_(weights, limit)

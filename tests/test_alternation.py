@@ -126,7 +126,11 @@ def test_rows_are_logged_at_the_step_they_are_of_also_after_a_resume(tmp_path: P
         assert run.global_step == length
     assert [step for step, _ in logger.rows] == [2, 4, 6, 8]
     for step, row in logger.rows:
-        assert row.keys() == {"d/adv", "g/adv", "d/real", "d/fake", "d_step", "g_step", "kimg"}
+        assert row.keys() == {
+            *("d/adv", "d/real", "d/fake", "d/gap", "d/grad_norm", "g/adv", "g/grad_norm"),
+            *("d_step", "g_step", "kimg"),
+        }
+        assert abs(row["d/gap"] - (row["d/real"] - row["d/fake"])) < 1e-6
         assert (row["d_step"], row["g_step"], row["kimg"]) == (step, step, 0.004 * step)
 
 

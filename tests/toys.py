@@ -252,3 +252,18 @@ def wait(processes: Sequence[multiprocessing.Process], seconds: float = 60) -> N
         process.kill()
     assert not stuck, "a process hangs"
     assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
+class LinearCritic(Discriminator):
+    """D(x) = w.x, whose gradient is w at every x; counts its forward passes."""
+
+    def __init__(self, norm: float = 3.0, shape: tuple[int, ...] = SHAPE) -> None:
+        super().__init__()
+        w = torch.arange(1.0, 1 + torch.Size(shape).numel()).view(shape)
+        self.w = nn.Parameter(w * (norm / w.norm()))
+        self.blocks = nn.Sequential()
+        self.forwards = 0
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        self.forwards += 1
+        return (x * self.w).flatten(1).sum(1)

@@ -37,6 +37,35 @@ class NonSaturating(AdversarialLoss):
         return softplus(-fake).mean()
 
 
+class Minimax(NonSaturating):
+    """The zero-sum game: G's gradient fades where D is sure (Goodfellow et al. 2014, eq. 1)."""
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """log(1 - sigma(D(G(z))))."""
+        return -softplus(fake).mean()
+
+
+class LeastSquares(AdversarialLoss):
+    """Squared distance of the scores from 1 and 0 (Mao et al. 2017, eq. 9 with a = 0, b = c = 1).
+
+    Args:
+        factor: before each square: 1/2 in the paper, 1 in several code bases.
+    """
+
+    def __init__(self, factor: float = 0.5) -> None:
+        if factor <= 0:
+            raise ValueError(f"LeastSquares: factor must be above 0, got {factor}")
+        self.factor = factor
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """factor * ((D(x) - 1)^2 + D(G(z))^2)."""
+        return self.factor * ((real - 1).square().mean() + fake.square().mean())
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """factor * (D(G(z)) - 1)^2."""
+        return self.factor * (fake - 1).square().mean()
+
+
 class Hinge(AdversarialLoss):
     """Hinge for D, the plain score for G (Lim and Ye 2017, eq. 17 and 18; Miyato et al. 2018, eq. 16 and 17)."""
 
@@ -59,3 +88,34 @@ class Wasserstein(AdversarialLoss):
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """-D(G(z))."""
         return -fake.mean()
+
+
+class Relativistic(AdversarialLoss):
+    """A loss on how much more real the one kind scores than the other."""
+
+    relativistic = True
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """D's objective with the roles of reals and fakes exchanged."""
+        if real is None:
+            raise ValueError(f"{type(self).__name__} needs D(x) in G's step too")
+        return self.d(fake, real)
+
+
+class RelativisticPairing(Relativistic):
+    """Each real against one fake (Jolicoeur-Martineau 2019, RSGAN, eq. 4; RpGAN in Huang et al. 2024, eq. 2)."""
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log sigma(D(x) - D(G(z))), sample by sample."""
+        return softplus(fake - real).mean()
+
+
+class RelativisticAverage(Relativistic):
+    """Each sample against the mean of the other kind (Jolicoeur-Martineau 2019, RaSGAN, eq. 5 and 6).
+
+    Deviation: means are those of the batch (on one rank), as in its author's code.
+    """
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """-log sigma(D(x) - E D(G(z))) - log sigma(E D(x) - D(G(z)))."""
+        return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()

@@ -92,19 +92,52 @@ class R2(ZeroCentred):
     name, at_real = "r2", False
 
 
-class GradientPenalty(BetweenPenalty):
-    """lambda E (|grad D(x^)| - target)^2, x^ uniform between real and fake (Gulrajani et al. 2017, eq. 3)."""
+class UnitGradient(BetweenPenalty):
+    """lambda E (|grad D(x^)| - target)^2 at points x^ that a subclass chooses.
 
-    name = "gp"
+    Args:
+        target: norm that the gradient is drawn to.
+    """
 
     def __init__(self, weight: float = 10.0, every: int = 1, autocast: bool = False, target: float = 1.0) -> None:
         super().__init__(weight, every, autocast)
         self.target = target
 
+    @abstractmethod
+    def points(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Where D is differentiated: fp32, [N, ...], for images ``real`` and ``fake`` [N, ...]."""
+
     def __call__(self, D: Critic, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
-        """weight times the mean squared distance of the gradient's norm from ``target``, one mixing factor a sample."""
-        alpha = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
-        between = torch.lerp(real.float(), fake.float(), alpha).detach().requires_grad_()
-        gradient = input_gradient(D(between, y), between).float()
+        """weight times the mean squared distance of the gradient's norm from ``target``."""
+        points = self.points(real.detach().float(), fake.detach().float()).requires_grad_()
+        gradient = input_gradient(D(points, y), points).float()
         norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)  # sqrt would be NaN backwards at 0
         return self.weight * (norm - self.target).square().mean()
+
+
+class GradientPenalty(UnitGradient):
+    """x^ uniform on the line from a real to a fake, one mixing factor a sample (Gulrajani et al. 2017, eq. 3)."""
+
+    name = "gp"
+
+    def points(self, real: Tensor, fake: Tensor) -> Tensor:
+        """alpha x + (1 - alpha) G(z)."""
+        return torch.lerp(real, fake, per_sample_uniform(real))
+
+
+class DRAGAN(UnitGradient):
+    """x^ on the line from a real to its perturbation by half the batch's deviation (Kodali et al. 2017, algorithm 1).
+
+    The noise is U[0, 1) in each pixel, as in its authors' code; the paper writes a normal one.
+    """
+
+    name = "dragan"
+
+    def points(self, real: Tensor, fake: Tensor) -> Tensor:
+        """x + alpha * std(x) / 2 * U."""
+        return real + per_sample_uniform(real) * 0.5 * real.std() * torch.rand_like(real)
+
+
+def per_sample_uniform(x: Tensor) -> Tensor:
+    """One number of U[0, 1) for each sample of ``x`` [N, ...], shaped [N, 1, ...]."""
+    return torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device)

@@ -1,0 +1,58 @@
+"""Laws of the collapse watch."""
+
+from pathlib import Path
+
+import lightning as L
+import pytest
+from lightning.pytorch.callbacks import Callback
+from toys import Finite, Logged, batches, mlps, trainer
+
+from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.clock import Clock
+from lightning_modules.callbacks.collapse import CollapseWatch
+from lightning_modules.gan import GAN
+
+
+class Scripted(Callback):
+    """Scores that were written beforehand, one a validation."""
+
+    def __init__(self, *scores: float) -> None:
+        self.scores = iter(scores)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, AtelierModule)
+        pl_module.log_scores({"val/fid@toy": next(self.scores)})
+
+
+def ratios(tmp_path: Path, *scores: float, watch: CollapseWatch | None = None) -> list[float]:
+    logger, name = Logged(), "val/fid@toy_over_best"
+    callbacks = [Clock(g_steps=len(scores), validations=len(scores)), Scripted(*scores), watch or CollapseWatch()]
+    trainer(tmp_path, *callbacks, logger=[logger], log_every_n_steps=1).fit(
+        GAN(*mlps()), datamodule=Finite(batches(len(scores)))
+    )
+    return [row[name] for _, row in logger.rows if name in row]
+
+
+def test_the_ratio_is_that_to_the_best_so_far(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert ratios(tmp_path, 8.0, 4.0, 6.0, 10.0, 2.0) == [1.0, 1.0, 1.5, 2.5, 1.0]
+    told = [record.message for record in caplog.records if "collapsing" in record.message]
+    assert len(told) == 1
+    assert told[0].startswith("step 4: val/fid@toy is 10, 2.5 times its best (4 at step 2)")
+
+
+def test_noise_near_the_floor_is_no_collapse(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert ratios(tmp_path, 0.25, 1.0) == [1.0, 4.0]
+    assert "collapsing" not in caplog.text
+
+
+def test_the_best_survives_a_resume() -> None:
+    before, after = CollapseWatch(), CollapseWatch()
+    before.judge("val/fid@toy", 2.0, 7)
+    after.load_state_dict(before.state_dict())
+    assert after.judge("val/fid@toy", 5.0, 9) == 2.5
+    assert after.best_step == {"val/fid@toy": 7}
+
+
+def test_a_factor_that_everything_exceeds_is_refused() -> None:
+    with pytest.raises(ValueError, match="collapse: factor must be above 1, got 1"):
+        CollapseWatch(factor=1)
