@@ -19,8 +19,8 @@ MAY = {
     "lightning_modules.augment": ("lightning_modules.augment", LEAF),
     "lightning_modules.metrics": ("lightning_modules.metrics", "lightning_modules.networks", LEAF),
     "lightning_modules.callbacks": (
-        *("lightning_modules.callbacks", "lightning_modules.metrics", "lightning_modules.networks.base"),
-        *("lightning_modules.[family]", LEAF),
+        *("lightning_modules.callbacks", "lightning_modules.metrics", "lightning_modules.[family]", LEAF),
+        *("lightning_modules.networks.base", "lightning_modules.networks.sync_norm"),
     ),
     "lightning_modules.tools": (
         "lightning_modules.tools",

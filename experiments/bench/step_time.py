@@ -1,9 +1,13 @@
-"""``python experiments/bench/step_time.py``: what a training step costs over a bare PyTorch loop.
+"""``python experiments/bench/step_time.py [CASE]``: what a training step costs over a bare PyTorch loop.
 
 Both train the same networks on the same data with the same optimizers, in one process, turn by turn: a callback at
-the end of each of the trainer's steps runs one step of the bare loop. So both see the same machine at the same
-moment, and the ratio of the medians holds even where the machine's speed drifts. The trainer's step is everything
-from one such callback to the next: data, hooks, both updates, the average, logging to metrics.jsonl, progress.
+the end of each of the trainer's rounds (``n_critic`` steps of D and one of G) runs one round of the bare loop. So both
+see the same machine at the same moment, and the ratio of the medians holds even where the machine's speed drifts. The
+trainer's round is everything from one such callback to the next: data, hooks, all updates, the average, logging to
+metrics.jsonl, progress.
+
+Cases: ``dcgan`` (DCGAN-32 on the digits), ``sngan`` (SNGAN-32 at full width on pictures of CIFAR-10's size, five steps
+of D), and ``settings``: the rounds of ``sngan`` plain, channels_last, in bf16 and compiled.
 """
 
 import argparse
@@ -11,8 +15,9 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +25,8 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
+from datamodules.base import ImageDataModule, ImageSet
 from datamodules.digits import Digits
 from datamodules.functional.quantise import from_uint8
 from experiments.lightning_cli import hush_lightning
@@ -30,36 +35,122 @@ from lightning_modules.callbacks.loggers import JsonlLogger, Run
 from lightning_modules.callbacks.progress import ProgressLine
 from lightning_modules.ema import EMASettings
 from lightning_modules.gan import GAN
+from lightning_modules.losses.adversarial import AdversarialLoss, Hinge, NonSaturating
+from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_modules.networks.resnet import ResNetDiscriminator, ResNetGenerator
 
 DECAY = 0.999
 
 
-def adam(parameters: Iterator[nn.Parameter]) -> torch.optim.Adam:
-    """DCGAN's optimizer."""
-    return torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
+class Pictures(ImageDataModule):
+    """Random bytes of CIFAR-10's shape: what a step costs does not depend on what they show."""
+
+    name = "pictures"
+    image_shape = (3, 32, 32)
+
+    def read(self, split: str) -> ImageSet:
+        """Two thousand of them."""
+        images = torch.randint(256, (2000, *self.image_shape), dtype=torch.uint8)
+        return ImageSet(self.name, split, images, torch.zeros(len(images), dtype=torch.int64))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, and how."""
+
+    name: str
+    G: Callable[[], Generator]
+    D: Callable[[], Discriminator]
+    data: Callable[[int], ImageDataModule]
+    loss: AdversarialLoss
+    betas: tuple[float, float]
+    n_critic: int = 1
+    batch: int = 64
+    channels_last: bool = True
+    bf16: bool = False
+    compile: bool = False
+
+    @property
+    def settings(self) -> str:
+        """What differs from plain fp32 in PyTorch's default layout."""
+        flags = {"channels_last": self.channels_last, "bf16": self.bf16, "compile": self.compile}
+        return ", ".join(name for name, on in flags.items() if on) or "plain"
+
+    def adam(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Adam:
+        """Both players' optimizer."""
+        return torch.optim.Adam(parameters, lr=2e-4, betas=self.betas)
+
+
+def dcgan(width: int) -> Case:
+    """DCGAN-32 on the digits."""
+    return Case(
+        f"DCGAN-32, width {width}",
+        lambda: DCGANGenerator(32, 1, 100, width),
+        lambda: DCGANDiscriminator(32, 1, width),
+        lambda batch: Digits(batch_size=batch),
+        NonSaturating(),
+        betas=(0.5, 0.999),
+    )
+
+
+def sngan() -> Case:
+    """SNGAN-32 as in the paper: five steps of D, 256 and 128 maps."""
+    return Case(
+        "SNGAN-32",
+        ResNetGenerator,
+        ResNetDiscriminator,
+        lambda batch: Pictures(batch_size=batch),
+        Hinge(),
+        betas=(0.0, 0.9),
+        n_critic=5,
+    )
 
 
 class BareLoop:
-    """The same step as a person would write it by hand, non-saturating loss and average included."""
+    """The same round as a person would write it by hand, the average included."""
 
-    def __init__(self, G: DCGANGenerator, D: DCGANDiscriminator, images: Tensor, batch: int) -> None:
-        self.G, self.D, self.images, self.batch = G, D, images, batch
+    def __init__(self, case: Case, G: Generator, D: Discriminator, images: Tensor) -> None:
+        self.case, self.G, self.D, self.images = case, G, D, images
         self.average = deepcopy(G).requires_grad_(False)
-        self.opt_g, self.opt_d = adam(G.parameters()), adam(D.parameters())
+        self.opt_g, self.opt_d = case.adam(G.parameters()), case.adam(D.parameters())
+        if case.compile:
+            G.compile()
+            D.compile()
 
-    def step(self) -> None:
-        """One step of D and one of G."""
-        x = from_uint8(self.images[torch.randint(len(self.images), (self.batch,))])
-        x = x.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            fake = self.G(torch.randn(self.batch, self.G.z_dim))
+    def autocast(self) -> torch.autocast:
+        """The precision of the case."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.case.bf16)
+
+    def noise(self) -> Tensor:
+        """z for one batch."""
+        return torch.randn(self.case.batch, self.G.z_dim)
+
+    def round(self) -> None:
+        """``n_critic`` steps of D and one of G."""
+        for _ in range(self.case.n_critic):
+            self.d_step()
+        self.g_step()
+
+    def d_step(self) -> None:
+        """One step of D."""
+        x = from_uint8(self.images[torch.randint(len(self.images), (self.case.batch,))])
+        x = x.contiguous(memory_format=torch.channels_last) if self.case.channels_last else x
+        with self.autocast():
+            with torch.no_grad():
+                fake = self.G(self.noise())
+            loss = self.case.loss.d(self.D(x).float(), self.D(fake).float())
         self.opt_d.zero_grad()
-        (softplus(-self.D(x)).mean() + softplus(self.D(fake)).mean()).backward()
+        loss.backward()
         self.opt_d.step()
+
+    def g_step(self) -> None:
+        """One step of G, and of its average."""
         self.D.requires_grad_(False)
+        with self.autocast():
+            loss = self.case.loss.g(None, self.D(self.G(self.noise())).float())
         self.opt_g.zero_grad()
-        softplus(-self.D(self.G(torch.randn(self.batch, self.G.z_dim)))).mean().backward()
+        loss.backward()
         self.opt_g.step()
         self.D.requires_grad_(True)
         with torch.no_grad():
@@ -69,10 +160,10 @@ class BareLoop:
 
 
 class TurnByTurn(Callback):
-    """Runs one bare step after each of the trainer's, and times both."""
+    """Runs one bare round after each of the trainer's, and times both."""
 
     def __init__(self, bare: BareLoop, warm_up: int) -> None:
-        self.bare, self.warm_up = bare, warm_up
+        self.bare, self.rounds_left = bare, warm_up
         self.fit_seconds: list[float] = []
         self.bare_seconds: list[float] = []
         self._left = 0.0
@@ -82,17 +173,21 @@ class TurnByTurn(Callback):
         self._left = time.perf_counter()
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        """Stop it, run and time the other step, start it again."""
+        """After a round stop it, run and time the other, start it again."""
+        if trainer.global_step % self.bare.case.n_critic:
+            return
         came = time.perf_counter()
-        self.bare.step()
+        self.bare.round()
         left = time.perf_counter()
-        if trainer.global_step > self.warm_up:
+        if self.rounds_left:
+            self.rounds_left -= 1
+        else:
             self.fit_seconds.append(came - self._left)
             self.bare_seconds.append(left - came)
         self._left = left
 
 
-def feeding_seconds(data: Digits, batches: int = 200) -> float:
+def feeding_seconds(data: ImageDataModule, batches: int = 200) -> float:
     """Median seconds to fetch one batch and make it floats."""
     stream, seconds = iter(data.train_dataloader()), []
     for _ in range(batches):
@@ -103,54 +198,83 @@ def feeding_seconds(data: Digits, batches: int = 200) -> float:
     return statistics.median(seconds)
 
 
-def measure(width: int, batch: int, steps: int, warm_up: int) -> dict[str, Any]:
-    """Train both for ``warm_up + steps`` steps and compare the medians."""
+def measure(case: Case, rounds: int, warm_up: int) -> dict[str, Any]:
+    """Train both for ``warm_up + rounds`` rounds and compare the medians."""
     torch.manual_seed(0)
-    G, D = DCGANGenerator(32, 1, 100, width), DCGANDiscriminator(32, 1, width)
-    G, D = G.to(memory_format=torch.channels_last), D.to(memory_format=torch.channels_last)
-    data = Digits(batch_size=batch)
-    bare = BareLoop(deepcopy(G), deepcopy(D), data.reference("train").images, batch)
-    module = GAN(G, D, d_optimizer=adam, g_optimizer=adam, channels_last=True, ema=EMASettings(decay=DECAY))
-    turns, logger = TurnByTurn(bare, warm_up), JsonlLogger()
+    G, D, data = case.G(), case.D(), case.data(case.batch)
+    if case.channels_last:
+        G, D = G.to(memory_format=torch.channels_last), D.to(memory_format=torch.channels_last)
+    bare = BareLoop(case, deepcopy(G), deepcopy(D), data.reference("train").images)
+    module = GAN(
+        G,
+        D,
+        loss=case.loss,
+        d_optimizer=case.adam,
+        g_optimizer=case.adam,
+        n_critic=case.n_critic,
+        channels_last=case.channels_last,
+        compile=case.compile,
+        ema=EMASettings(decay=DECAY),
+    )
+    turns = TurnByTurn(bare, warm_up)
     with tempfile.TemporaryDirectory() as folder:
-        logger.open(Run(Path(folder), "bench/step_time", {}))
-        trainer = L.Trainer(
-            accelerator="cpu",
-            logger=logger,
-            callbacks=[Clock(g_steps=warm_up + steps, validations=0), turns, ProgressLine()],
-            default_root_dir=folder,
-            num_sanity_val_steps=0,
-            check_val_every_n_epoch=None,
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(module, datamodule=data)
+        trainer_of(Path(folder), turns, warm_up + rounds, case.bf16).fit(module, datamodule=data)
     fit, hand = statistics.median(turns.fit_seconds), statistics.median(turns.bare_seconds)
     feeding = feeding_seconds(data)
     return {
-        "network": f"DCGAN-32, width {width}, batch {batch}, channels_last",
-        "steps": steps,
+        "network": f"{case.name}, batch {case.batch}, {case.n_critic} D : 1 G",
+        "settings": case.settings,
+        "rounds": rounds,
         "threads": torch.get_num_threads(),
         "fit_ms": round(1000 * fit, 2),
         "bare_ms": round(1000 * hand, 2),
         "ratio": round(fit / hand, 4),
         "feeding_ms": round(1000 * feeding, 3),
-        "feeding_share": round(feeding / fit, 4),
+        "feeding_share": round(feeding * case.n_critic / fit, 4),
     }
 
 
+def trainer_of(folder: Path, turns: TurnByTurn, rounds: int, bf16: bool) -> L.Trainer:
+    """A trainer as ``atelier fit`` makes it, without evaluations and checkpoints."""
+    logger = JsonlLogger()
+    logger.open(Run(folder, "bench/step_time", {}))
+    return L.Trainer(
+        accelerator="cpu",
+        precision="bf16-mixed" if bf16 else "32-true",
+        logger=logger,
+        callbacks=[Clock(g_steps=rounds, validations=0), turns, ProgressLine()],
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=None,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+
+
+def cases(name: str, width: int) -> list[Case]:
+    """The cases of one name."""
+    if name == "dcgan":
+        return [dcgan(width)]
+    if name == "sngan":
+        return [sngan()]
+    plain = replace(sngan(), channels_last=False)
+    wide = [plain, sngan(), replace(sngan(), bf16=True)]
+    return [*wide, *(replace(case, compile=True) for case in wide[1:])]
+
+
 def main() -> None:
-    """Measure and print one JSON object."""
+    """Measure and print one JSON object a case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("case", nargs="?", default="dcgan", choices=["dcgan", "sngan", "settings"])
+    parser.add_argument("--width", type=int, default=64, help="of DCGAN")
+    parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--warm_up", type=int, default=10)
     options = parser.parse_args()
     hush_lightning()
-    print(json.dumps(measure(options.width, options.batch, options.steps, options.warm_up), indent=2))
+    for case in cases(options.case, options.width):
+        print(json.dumps(measure(case, options.rounds, options.warm_up), indent=2), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
+
+from lightning_modules.networks.latents import Latent, Normal
 
 
 class Network(nn.Module, ABC):
@@ -16,11 +17,11 @@ class Generator(Network):
     z_dim: int
     out_shape: tuple[int, ...]  # of one sample: (C, H, W), or (d,) for points
     num_classes: int | None = None
+    latent: Latent = Normal()
 
     def sample_z(self, n: int) -> Tensor:
-        """Draw z ~ N(0, I), [n, z_dim], on the generator's device, from its global random stream."""
-        weight = next(self.parameters())
-        return torch.randn(n, self.z_dim, device=weight.device)
+        """Draw z [n, z_dim] on the generator's device, from its global random stream: N(0, I) unless told otherwise."""
+        return self.latent.draw(n, self.z_dim, next(self.parameters()).device)
 
     @abstractmethod
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:

@@ -9,6 +9,9 @@ Deviations: D returns logits, not probabilities; ``batch_norm=False`` leaves D u
 from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.init import DCGAN, He, Initialiser
+from lightning_modules.networks.latents import Latent, Normal
+from lightning_modules.networks.spectral import normalise_spectra
 
 
 def resolutions(size: int) -> list[int]:
@@ -19,23 +22,6 @@ def resolutions(size: int) -> list[int]:
     return [start * 2**i for i in range((size // start).bit_length() - 1)]
 
 
-def init_dcgan(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm's scale N(1, 0.02) and shift 0 (section 4)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)
-
-
-def init_plain(module: nn.Module) -> None:
-    """He et al. (2015), for a D without normalisation: N(0, 0.02) would let its first layers' signal fade."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, a=0.2)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 class DCGANGenerator(Generator):
     """z -> transposed convolutions with batch norm and ReLU -> tanh.
 
@@ -44,19 +30,33 @@ class DCGANGenerator(Generator):
         channels: of the image.
         z_dim: length of z.
         width: feature maps at half the image's resolution.
+        spectral_norm: normalise the weights' spectra.
+        init: how to draw the weights; as in section 4 unless given.
+        latent: where z comes from; N(0, I) unless given.
     """
 
-    def __init__(self, size: int = 64, channels: int = 3, z_dim: int = 100, width: int = 64) -> None:
+    def __init__(
+        self,
+        size: int = 64,
+        channels: int = 3,
+        z_dim: int = 100,
+        width: int = 64,
+        spectral_norm: bool = False,
+        init: Initialiser | None = None,
+        latent: Latent | None = None,
+    ) -> None:
         super().__init__()
         sides = resolutions(size)
-        self.z_dim, self.out_shape = z_dim, (channels, size, size)
+        self.z_dim, self.out_shape, self.latent = z_dim, (channels, size, size), latent or Normal()
         maps = [width * size // (2 * side) for side in sides]
         layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, maps[0], sides[0], bias=False)]
         for before, after in zip(maps, [*maps[1:], channels], strict=True):
             layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True)]
             layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
-        self.apply(init_dcgan)
+        self.apply(init or DCGAN())
+        if spectral_norm:
+            normalise_spectra(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -71,9 +71,20 @@ class DCGANDiscriminator(Discriminator):
         channels: of the image.
         width: feature maps after the first convolution.
         batch_norm: normalise; to be off under a gradient penalty, which is defined for single samples.
+        spectral_norm: normalise the weights' spectra.
+        init: how to draw the weights; unless given as in section 4, or He's without batch norm, where N(0, 0.02) would
+            let the first layers' signal fade.
     """
 
-    def __init__(self, size: int = 64, channels: int = 3, width: int = 64, batch_norm: bool = True) -> None:
+    def __init__(
+        self,
+        size: int = 64,
+        channels: int = 3,
+        width: int = 64,
+        batch_norm: bool = True,
+        spectral_norm: bool = False,
+        init: Initialiser | None = None,
+    ) -> None:
         super().__init__()
         sides = resolutions(size)
         maps = [width * size // (2 * side) for side in reversed(sides)]
@@ -85,7 +96,9 @@ class DCGANDiscriminator(Discriminator):
             blocks.append(nn.Sequential(*block, nn.LeakyReLU(0.2, inplace=True)))
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Conv2d(maps[-1], 1, sides[0])
-        self.apply(init_dcgan if batch_norm else init_plain)
+        self.apply(init or (DCGAN() if batch_norm else He(slope=0.2)))
+        if spectral_norm:
+            normalise_spectra(self)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""

@@ -1,0 +1,55 @@
+"""Where z comes from: the distributions of a generator's noise."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+
+class Latent(ABC):
+    """A distribution over vectors."""
+
+    @abstractmethod
+    def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
+        """``n`` vectors [n, z_dim] from the global random stream of ``device``."""
+
+
+class Normal(Latent):
+    """N(0, I)."""
+
+    def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
+        """Normal noise [n, z_dim]."""
+        return torch.randn(n, z_dim, device=device)
+
+
+class Uniform(Latent):
+    """U[-1, 1) in each dimension (Radford et al. 2016, section 4)."""
+
+    def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
+        """Uniform noise [n, z_dim]."""
+        return 2 * torch.rand(n, z_dim, device=device) - 1
+
+
+class Clustered(Latent):
+    """A one-hot code beside narrow normal noise (Mukherjee et al. 2019, section 3.1): z = (e_k, N(0, deviation^2 I)).
+
+    A network maps one normal blob onto one connected set, so that between two kinds of images it must draw what
+    is neither; ``modes`` blobs may part. No label is used, and which image a code stands for is left to training.
+
+    Args:
+        modes: length of the one-hot code, the first dimensions of z; each is equally likely.
+        deviation: of the noise in the other dimensions.
+    """
+
+    def __init__(self, modes: int = 10, deviation: float = 0.1) -> None:
+        if modes < 1 or deviation <= 0:
+            raise ValueError(f"Clustered: give one mode or more and a deviation above 0, got {modes} and {deviation}")
+        self.modes, self.deviation = modes, deviation
+
+    def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
+        """Codes and noise [n, z_dim]."""
+        if z_dim <= self.modes:
+            raise ValueError(f"Clustered: z_dim must be above its {self.modes} modes, got {z_dim}")
+        code = one_hot(torch.randint(self.modes, (n,), device=device), self.modes)
+        return torch.cat([code, self.deviation * torch.randn(n, z_dim - self.modes, device=device)], dim=1)

@@ -1,0 +1,196 @@
+"""The residual networks of SNGAN (Miyato et al. 2018, tables 4 to 6) and WGAN-GP (Gulrajani et al. 2017).
+
+Widths, order of layers and initialisation are those of SNGAN's published code; its 48 px nets (STL-10) as mimicry has
+them. WGAN-GP's at 32 px are the same with 128 maps in both players, mean pooling and no norm in the critic.
+Deviations: the shortcuts' 1x1 convolutions run before upsampling and after pooling. They commute with both, bias
+included (nearest and bilinear weights sum to 1), and cost a quarter there.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.init import Initialiser, Xavier
+from lightning_modules.networks.spectral import normalise_spectra
+
+POOLINGS = {"sum": torch.sum, "mean": torch.mean}
+
+
+class Layout(NamedTuple):
+    """Both networks of one resolution; feature maps in multiples of the width."""
+
+    start: int  # side that G grows from
+    G: tuple[int, ...]  # G's maps; its side doubles between two of them
+    D: tuple[int, ...]  # what D's blocks put out
+    halvings: int  # so many of D's blocks halve the side, the first ones
+    G_width: int
+    D_width: int
+    head_bias: bool
+
+
+LAYOUTS = {
+    32: Layout(4, (1, 1, 1, 1), (1, 1, 1, 1), 2, G_width=256, D_width=128, head_bias=False),
+    48: Layout(6, (8, 4, 2, 1), (1, 2, 4, 8, 16), 4, G_width=64, D_width=64, head_bias=True),
+    64: Layout(4, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16), 5, G_width=64, D_width=64, head_bias=True),
+    128: Layout(4, (16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, G_width=64, D_width=64, head_bias=True),
+}
+
+
+def layout(size: int) -> Layout:
+    """The networks of images of ``size`` px."""
+    if size not in LAYOUTS:
+        raise ValueError(f"size must be 32, 48, 64 or 128, got {size}")
+    return LAYOUTS[size]
+
+
+class UpBlock(nn.Module):
+    """[norm, ReLU, twice the side, conv 3x3, norm, ReLU, conv 3x3] beside [conv 1x1, twice the side].
+
+    Args:
+        inputs: feature maps of the input.
+        outputs: feature maps of the output.
+        up: doubles the side.
+        norm: makes the norm of so many maps.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, up: nn.Module, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
+        super().__init__()
+        self.norm_1, self.norm_2 = norm(inputs), norm(outputs)
+        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+        self.up = up
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [N, inputs, H, W] to [N, outputs, 2 H, 2 W]."""
+        h = self.conv_1(self.up(torch.relu(self.norm_1(x))))
+        h = self.conv_2(torch.relu(self.norm_2(h)))
+        return h + self.up(self.shortcut(x))
+
+
+class DownBlock(nn.Module):
+    """[ReLU, conv 3x3, ReLU, conv 3x3, mean of 2x2] beside [mean of 2x2, conv 1x1].
+
+    Args:
+        inputs: feature maps of the input.
+        outputs: feature maps of the output.
+        halve: halve the side; without it, and at equal maps, the shortcut is the input itself.
+        first: the block that sees the image: no ReLU before its first convolution, which has all of its maps.
+    """
+
+    def __init__(self, inputs: int, outputs: int, halve: bool, first: bool = False) -> None:
+        super().__init__()
+        hidden = outputs if first else inputs
+        self.enter = nn.Identity() if first else nn.ReLU()  # not in place: the shortcut reads its input too
+        self.conv_1 = nn.Conv2d(inputs, hidden, 3, padding=1)
+        self.conv_2 = nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.pool = nn.AvgPool2d(2) if halve else nn.Identity()
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if halve or inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [N, inputs, H, W] to [N, outputs, H, W], or half of H and W."""
+        h = self.conv_2(torch.relu(self.conv_1(self.enter(x))))
+        return self.pool(h) + self.shortcut(self.pool(x))
+
+
+def initialise(net: nn.Module, init: Initialiser | None) -> None:
+    """``init``, or Xavier as in SNGAN's code: gain 2^0.5 in the residual convolutions, 1 elsewhere; biases 0."""
+    net.apply(init or Xavier())
+    if init is None:
+        for block in net.modules():
+            if isinstance(block, UpBlock | DownBlock):
+                block.conv_1.apply(Xavier(2**0.5))
+                block.conv_2.apply(Xavier(2**0.5))
+
+
+class ResNetGenerator(Generator):
+    """z -> linear -> residual blocks, each of twice the side -> norm, ReLU, 3x3 convolution -> tanh.
+
+    Args:
+        size: side of the image in px: 32, 48, 64 or 128.
+        channels: of the image.
+        z_dim: length of z.
+        width: feature maps at the image's resolution; None for SNGAN's, 256 at 32 px and 64 above. WGAN-GP: 128.
+        upsample: repeat pixels as the papers do, or interpolate as mimicry does.
+        spectral_norm: normalise G's weights as D's.
+        init: how to draw the weights; Xavier as in SNGAN's code unless given.
+    """
+
+    def __init__(
+        self,
+        size: int = 32,
+        channels: int = 3,
+        z_dim: int = 128,
+        width: int | None = None,
+        upsample: Literal["nearest", "bilinear"] = "nearest",
+        spectral_norm: bool = False,
+        init: Initialiser | None = None,
+    ) -> None:
+        super().__init__()
+        start, multiples = layout(size).start, layout(size).G
+        maps = [(width or layout(size).G_width) * multiple for multiple in multiples]
+        self.z_dim, self.out_shape, self.seed_shape = z_dim, (channels, size, size), (maps[0], start, start)
+        self.linear = nn.Linear(z_dim, maps[0] * start**2)
+        up = nn.Upsample(scale_factor=2, mode=upsample)
+        self.blocks = nn.Sequential(*[UpBlock(before, after, up) for before, after in pairwise(maps)])
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(maps[-1]),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(maps[-1], channels, 3, padding=1),
+            nn.Tanh(),
+        )
+        initialise(self, init)
+        if spectral_norm:
+            normalise_spectra(self)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
+        return self.head(self.blocks(self.linear(z).unflatten(1, self.seed_shape)))
+
+
+class ResNetDiscriminator(Discriminator):
+    """Residual blocks -> ReLU -> pooled over all positions -> one logit.
+
+    Args:
+        size: side of the image in px: 32, 48, 64 or 128.
+        channels: of the image.
+        width: feature maps of the first block; None for SNGAN's, 128 at 32 px and 64 above.
+        pooling: over the positions of the last maps: sum as in SNGAN, or mean as in WGAN-GP.
+        spectral_norm: normalise every weight; to be off under a gradient penalty.
+        init: how to draw the weights; Xavier as in SNGAN's code unless given.
+    """
+
+    def __init__(
+        self,
+        size: int = 32,
+        channels: int = 3,
+        width: int | None = None,
+        pooling: Literal["sum", "mean"] = "sum",
+        spectral_norm: bool = True,
+        init: Initialiser | None = None,
+    ) -> None:
+        super().__init__()
+        maps = [(width or layout(size).D_width) * multiple for multiple in layout(size).D]
+        blocks = [DownBlock(channels, maps[0], halve=True, first=True)]
+        for i, (before, after) in enumerate(pairwise(maps), start=1):
+            blocks.append(DownBlock(before, after, halve=i < layout(size).halvings))
+        self.blocks = nn.Sequential(*blocks)
+        self.pool = POOLINGS[pooling]
+        self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias)
+        initialise(self, init)
+        if spectral_norm:
+            normalise_spectra(self)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the head judges of ``x`` [N, channels, size, size]: [N, maps of the last block]."""
+        return self.pool(torch.relu(self.blocks(x)), dim=(2, 3))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
+        return self.head(self.features(x)).flatten()
