@@ -1,23 +1,20 @@
-"""MNIST (LeCun et al. 1998) from its four IDX files, plain or gzipped, in torchvision's layout.
+"""MNIST (LeCun et al. 1998) and its sisters from their four IDX files, plain or gzipped, in torchvision's layout.
 
 The files are read here: torchvision, which reads no gzipped ones and takes seconds to import, only downloads.
-A sister set in the same format (FashionMNIST, KMNIST) derives from IdxDataModule: name, folder, classes,
-fetch.
 """
 
 import gzip
 import math
 import struct
-from abc import abstractmethod
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.augment import Augmentation
-from datamodules.base import ImageDataModule, ImageSet, data_root
+from datamodules.base import ImageSet
+from datamodules.published import PublishedDataModule
 
 SIDE = 28
 PADDING = {28: 0, 32: 2}
@@ -25,26 +22,22 @@ FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-_ALL_FILES = ", ".join(FILES["train"] + FILES["test"])
 
 
-class IdxDataModule(ImageDataModule):
-    """Gray 28x28 images and ten labelled classes in IDX files under ``<root>/<folder>/raw``.
+class IdxDataModule(PublishedDataModule):
+    """Gray 28x28 images and ten labelled classes in IDX files under ``<root>/<folder>``.
 
     Args:
         size: 28, or 32 by two black pixels on every side.
-        root: the folder that holds all data sets; None is the environment's ATELIER_DATA, else data/.
-        download: fetch what is absent.
 
-    The other arguments are ImageDataModule's.
+    The other arguments are PublishedDataModule's.
 
     Raises:
         ValueError: another size, or a damaged file (when read).
-        FileNotFoundError: absent files, before training starts.
     """
 
     num_classes = 10
-    folder: ClassVar[str]
+    layout = ", ".join(FILES["train"] + FILES["test"]) + ", each plain or .gz"
 
     def __init__(
         self,
@@ -57,28 +50,20 @@ class IdxDataModule(ImageDataModule):
         device: str = "cpu",
         val_images: int | None = 64,
     ) -> None:
-        super().__init__(batch_size, seed, augment, device, val_images)
+        super().__init__(root, download, batch_size, seed, augment, device, val_images)
         if size not in PADDING:
             raise ValueError(f"{self.name} comes at size 28, or 32 by padding, not {size}: change data.init_args.size.")
         self.image_shape = (1, size, size)
-        self.root = data_root(root)
-        self.download = download
 
-    @abstractmethod
-    def fetch(self) -> None:
-        """Download the files to ``self.root``."""
-
-    def prepare_data(self) -> None:
-        """Download what is absent where asked to, else raise FileNotFoundError."""
-        names = FILES["train"] + FILES["test"]
-        if self.download and not all(_found(self.raw / name) for name in names):
-            self._try_to_fetch()
-        for name in names:
-            self._path(name)
+    @property
+    def files(self) -> list[Path]:
+        """The four files, plain or gzipped."""
+        return [_plain_or_gzipped(self.raw / name) for name in FILES["train"] + FILES["test"]]
 
     def read(self, split: str) -> ImageSet:
         """Read ``split`` ("train" or "test")."""
-        images, labels = (read_idx(self._path(name)) for name in FILES[split])
+        self.require_files()
+        images, labels = (read_idx(_plain_or_gzipped(self.raw / name)) for name in FILES[split])
         if images.shape[1:] != (SIDE, SIDE) or labels.shape != images.shape[:1]:
             raise ValueError(
                 f"{self.raw} holds images {list(images.shape)} with labels {list(labels.shape)},"
@@ -90,33 +75,15 @@ class IdxDataModule(ImageDataModule):
     @property
     def raw(self) -> Path:
         """The folder of the four files."""
-        return self.root / self.folder / "raw"
-
-    def _try_to_fetch(self) -> None:
-        try:
-            self.fetch()
-        except (OSError, RuntimeError) as error:  # torchvision's errors list every mirror on lines of their own
-            raise FileNotFoundError(
-                f"{self.name} could not be downloaded: put {_ALL_FILES}, each plain or .gz, into {self.raw} by hand."
-            ) from error
-
-    def _path(self, name: str) -> Path:
-        found = _found(self.raw / name)
-        if found is None:
-            raise FileNotFoundError(
-                f"{self.name}: {self.raw / name} is absent; the layout is {self.folder}/raw/ with"
-                f" {_ALL_FILES}, each plain or .gz, as torchvision.datasets.{self.folder} downloads it: set"
-                f" data.init_args.root or ATELIER_DATA to the folder that holds {self.folder}/,"
-                " or data.init_args.download to true."
-            )
-        return found
+        return self.root / self.folder
 
 
 class MNIST(IdxDataModule):
     """Handwritten digits, 60,000 for training and 10,000 for test. Arguments are IdxDataModule's."""
 
     name = "mnist"
-    folder = "MNIST"
+    folder = "MNIST/raw"
+    source = "MNIST"
     class_names = tuple("0123456789")
 
     def fetch(self) -> None:
@@ -124,6 +91,45 @@ class MNIST(IdxDataModule):
         from torchvision import datasets
 
         datasets.MNIST(str(self.root), download=True)
+
+
+class FashionMNIST(IdxDataModule):
+    """Articles of clothing (Xiao, Rasul and Vollgraf 2017), 60,000 for training and 10,000 for test.
+
+    Arguments are IdxDataModule's.
+    """
+
+    name = "fashion_mnist"
+    folder = "FashionMNIST/raw"
+    source = "FashionMNIST"
+    class_names = (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    )
+
+    def fetch(self) -> None:
+        """Download the files through torchvision."""
+        from torchvision import datasets
+
+        datasets.FashionMNIST(str(self.root), download=True)
+
+
+class KMNIST(IdxDataModule):
+    """Cursive Japanese characters (Clanuwat et al. 2018), 60,000 for training and 10,000 for test.
+
+    Arguments are IdxDataModule's.
+    """
+
+    name = "kmnist"
+    folder = "KMNIST/raw"
+    source = "KMNIST"
+    class_names = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+
+    def fetch(self) -> None:
+        """Download the files through torchvision."""
+        from torchvision import datasets
+
+        datasets.KMNIST(str(self.root), download=True)
 
 
 def read_idx(path: Path) -> Tensor:
@@ -144,6 +150,6 @@ def read_idx(path: Path) -> Tensor:
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).view(shape)
 
 
-def _found(path: Path) -> Path | None:
-    candidates = (path, path.with_name(path.name + ".gz"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+def _plain_or_gzipped(path: Path) -> Path:
+    gzipped = path.with_name(path.name + ".gz")
+    return gzipped if gzipped.is_file() and not path.is_file() else path

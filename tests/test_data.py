@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from datamodules.base import ImageSet, data_root
 from datamodules.digits import Digits
 from datamodules.memory import EvaluationLoader
-from datamodules.mnist import FILES, MNIST, read_idx
+from datamodules.mnist import FILES, KMNIST, MNIST, FashionMNIST, read_idx
 from datamodules.sampler import IndexSampler
 
 
@@ -196,9 +196,9 @@ def test_the_root_is_the_argument_then_the_environment_then_data(monkeypatch):
     assert str(data_root(None)) == "data"
 
 
-def write_mnist(root, suffix: str = "") -> torch.Tensor:
+def write_mnist(root, suffix: str = "", name: str = "MNIST") -> torch.Tensor:
     """Ten random training images and five test images in MNIST's layout; the training images."""
-    folder = root / "MNIST" / "raw"
+    folder = root / name / "raw"
     folder.mkdir(parents=True)
     images = torch.randint(256, (15, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     for split, part in (("train", images[:10]), ("test", images[10:])):
@@ -221,6 +221,23 @@ def test_mnist_reads_idx_files_plain_and_gzipped(tmp_path, suffix):
     assert (train.images[:, 0] == images).all()
     assert train.labels.tolist() == list(range(10))
     assert (train.labels.dtype, len(data.reference("test"))) == (torch.int64, 5)
+
+
+@pytest.mark.parametrize("sister", [FashionMNIST, KMNIST])
+def test_a_sister_of_mnist_lies_where_torchvision_puts_it_and_has_its_classes(tmp_path, sister):
+    from torchvision import datasets
+
+    theirs = {FashionMNIST: datasets.FashionMNIST, KMNIST: datasets.KMNIST}[sister]
+    images = write_mnist(tmp_path, name=theirs.__name__)
+    data = sister(size=28, root=str(tmp_path))
+    data.prepare_data()
+    train, reference = data.reference("train"), theirs(str(tmp_path), train=True)
+    assert (train.images[:, 0] == images).all()
+    assert torch.equal(train.images[:, 0], reference.data)
+    assert torch.equal(train.labels, reference.targets)
+    assert list(data.class_names) == reference.classes
+    with pytest.raises(FileNotFoundError, match=rf"{theirs.__name__}/raw/ with .*torchvision\.datasets"):
+        sister(root=str(tmp_path / "elsewhere")).prepare_data()
 
 
 def test_mnist_is_padded_with_black(tmp_path):
