@@ -13,7 +13,8 @@ from experiments.train import say
 from experiments.weights import load_weights
 from lightning_modules.classifier import Classifier
 from lightning_modules.metrics.export import export_extractor
-from lightning_modules.networks.cnn import CNN
+from lightning_modules.metrics.extractors import ARCHITECTURES
+from lightning_modules.networks.base import Classifier as ClassifierNetwork
 
 
 def ship(argv: Sequence[str]) -> int:
@@ -24,8 +25,10 @@ def ship(argv: Sequence[str]) -> int:
     _, subject = prepare(argv[:1], "ship")
     module, data = subject.cli.model, subject.cli.datamodule
     load_weights(module, subject.checkpoint)
-    if not isinstance(module, Classifier) or not isinstance(module.evaluated, CNN) or module.value_range is None:
-        raise UserError(f"{argv[0]} is no run of a classifier with the network CNN: only those are shipped")
+    if not isinstance(module, Classifier) or not isinstance(module.evaluated, ClassifierNetwork):
+        raise UserError(f"{argv[0]} is no run of a classifier: only those are shipped")
+    if type(module.evaluated).__name__ not in ARCHITECTURES:
+        raise UserError(f"{argv[0]} has a network of its own: shipped are {' and '.join(ARCHITECTURES)}")
     with users_mistakes():
         test = data.reference("test")  # type: ignore[attr-defined]
     side = test.images.shape[-1]

@@ -14,13 +14,13 @@ from datamodules.functional.quantise import ValueRange
 from lightning_modules.metrics.base import spell
 from lightning_modules.metrics.card import Card
 from lightning_modules.metrics.extractors import SHIPPED, ClassifierExtractor
-from lightning_modules.networks.cnn import CNN
+from lightning_modules.networks.base import Classifier
 
 LIMIT = 4 * 1024 * 1024  # bytes: what a package can carry
 
 
 def export_extractor(
-    network: CNN,
+    network: Classifier,
     name: str,
     images: Tensor,
     labels: Tensor,
@@ -75,7 +75,7 @@ def export_extractor(
     return ClassifierExtractor(card, weights)
 
 
-def _half(network: CNN, name: str) -> bytes:
+def _half(network: Classifier, name: str) -> bytes:
     state = {
         key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in network.state_dict().items()

@@ -20,10 +20,12 @@ from datamodules.functional.quantise import from_uint8
 from lightning_modules.metrics.base import Extractor, Features, spell
 from lightning_modules.metrics.card import Card
 from lightning_modules.metrics.inception import InceptionExtractor
+from lightning_modules.networks.base import Classifier
 from lightning_modules.networks.cnn import CNN
+from lightning_modules.networks.resnet_classifier import ResNetClassifier
 
 SHIPPED = Path(__file__).parent / "weights"
-ARCHITECTURES = {"CNN": CNN}
+ARCHITECTURES: dict[str, type[Classifier]] = {net.__name__: net for net in (CNN, ResNetClassifier)}
 
 
 class Identity(Extractor):

@@ -1,6 +1,7 @@
 """What a family may ask of a network: the base types that YAML files name and families import."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -43,6 +44,7 @@ class Classifier(Network):
 
     dim: int
     num_classes: int
+    init_args: dict[str, Any]  # what builds it again: they travel with shipped weights
 
     @abstractmethod
     def features(self, x: Tensor) -> Tensor:

@@ -4,8 +4,6 @@ Five 3x3 convolutions with batch normalisation, two of them strided, pooled to 4
 defaults 0.28 million weights (0.55 MB as fp16) and 15 million multiplications for a 32 px image.
 """
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from lightning_modules.networks.base import Classifier
@@ -35,7 +33,7 @@ class CNN(Classifier):
     ) -> None:
         super().__init__()
         self.dim, self.num_classes = dim, num_classes
-        self.init_args: dict[str, Any] = {
+        self.init_args = {
             "channels": channels,
             "num_classes": num_classes,
             "width": width,

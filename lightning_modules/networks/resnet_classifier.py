@@ -6,8 +6,6 @@ the first and the third stage a residual block of two convolutions. Each stage t
 Deviations: half of the layout's width, and a hidden layer before the logits, the tap that scores are measured on.
 """
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from lightning_modules.networks.base import Classifier
@@ -54,7 +52,7 @@ class ResNetClassifier(Classifier):
     ) -> None:
         super().__init__()
         self.dim, self.num_classes = dim, num_classes
-        self.init_args: dict[str, Any] = {
+        self.init_args = {
             "channels": channels,
             "num_classes": num_classes,
             "width": width,
