@@ -3,17 +3,24 @@
 Exit codes: 0 all is well, 1 the run failed, 2 the command cannot be run as given, 130 interrupted.
 """
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from experiments import catalogue
 from experiments.errors import AtelierError, UserError, did_you_mean, report
 
 HELP = ("-h", "--help", "help")
+DRY_RUN = "--dry_run"
 
 
 def _fit(argv: Sequence[str]) -> int:
+    if DRY_RUN in argv:
+        from experiments.dry_run import dry_run
+
+        return dry_run([word for word in argv if word != DRY_RUN])
     from experiments.train import fit
 
     return fit(argv)
@@ -43,6 +50,18 @@ def _sample(argv: Sequence[str]) -> int:
     return sample(argv)
 
 
+def _export(argv: Sequence[str]) -> int:
+    from experiments.export import export
+
+    return export(argv)
+
+
+def _contact_sheet(argv: Sequence[str]) -> int:
+    from experiments.contact_sheet import show_augmentation
+
+    return show_augmentation(argv)
+
+
 def _list(argv: Sequence[str]) -> int:
     if argv:
         raise UserError(f"list takes no options, got {argv[0]}")
@@ -66,7 +85,7 @@ class Command:
 
 
 CONFIGURATION = """
-  --config FILE        merge one more YAML, or an overlay by name (smoke, multi_gpu, tensorboard); may be repeated
+  --config FILE        merge one more YAML, or an overlay by name (smoke, multi_gpu, debug/overfit); may be repeated
   --KEY VALUE          set one key, such as --data.batch_size 32 or --trainer.devices 2
   --print_config       print the whole configuration and do nothing else"""
 
@@ -84,6 +103,7 @@ COMMANDS = {
 """
         + CONFIGURATION
         + """
+  --dry_run            print parameters, FLOPs, memory and time of a few real steps, and write nothing
   --clock.g_steps N    length in updates of the generator; or --clock.kimg, in thousands of images; or --clock.epochs
   --seed_everything N  seed of networks, noise and data order
   --trainer.logger false      no Weights & Biases, no metrics.jsonl
@@ -110,6 +130,28 @@ COMMANDS = {
   --out DIR            where to write (RUN_DIR/generated)""",
         _sample,
     ),
+    "export": Command(
+        "write a trained network as safetensors, a JSON card and ONNX",
+        """  atelier export RUN_DIR_OR_CKPT [options]
+  atelier export EXPERIMENT --ckpt FILE [options]
+
+  --ckpt last|best     which checkpoint of a run directory (last)
+  --out DIR            where to write (RUN_DIR/export-stepN); must be new
+  --onnx auto|yes|no   whether to write ONNX; auto: where the packages of lightning-atelier[onnx] are installed""",
+        _export,
+    ),
+    "contact-sheet": Command(
+        "show what an experiment's augmentation does",
+        """  atelier contact-sheet EXPERIMENT [options]
+  atelier contact-sheet --config FILE [options]
+
+  --images N           rows: training images (8)
+  --variants N         columns beside the image itself (8)
+  --seed N             of the augmentation (0)
+  --out FILE.png       where to write (contact_sheet.png); must be new"""
+        + CONFIGURATION,
+        _contact_sheet,
+    ),
     "list": Command("name the experiments and the overlays", "  atelier list", _list),
     "doctor": Command("look at this machine: devices, packages, data, keys", "  atelier doctor", _doctor),
 }
@@ -119,13 +161,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (``sys.argv`` unless given) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return dispatch(words)
+        with classes_from_here():
+            return dispatch(words)
     except AtelierError as error:
         return report(error)
     except SystemExit as leaving:  # jsonargparse's --print_config, and Lightning after Ctrl-C
         return leaving.code if isinstance(leaving.code, int) else 1
     except KeyboardInterrupt:
         return 130
+
+
+@contextmanager
+def classes_from_here() -> Iterator[None]:
+    """Let a class_path name a file of the working directory, as under ``python -m``; installed modules come first."""
+    before = [*sys.path]
+    sys.path.append(os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def dispatch(words: list[str]) -> int:
@@ -150,7 +204,7 @@ def show_help() -> None:
     """Print what commands there are."""
     print("atelier: make and mend images with neural networks\n\ncommands")
     for name, command in COMMANDS.items():
-        print(f"  {name:10}{command.line}")
+        print(f"  {name:15}{command.line}")
     print("\n`atelier COMMAND --help` tells more. Begin with: atelier fit gan/dcgan_digits")
 
 

@@ -40,10 +40,10 @@ def one_line(text: str) -> str:
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The one of ``known`` that ``word`` was most likely meant to be, compared without case."""
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The one of ``known`` that ``word`` was most likely meant to be; ``cutoff`` in [0, 1] is how like it must be."""
     by_fold = {name.casefold(): name for name in known}
-    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word.casefold(), by_fold, n=1, cutoff=cutoff)
     return by_fold[close[0]] if close else None
 
 

@@ -21,32 +21,15 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.optim import Optimizer
 
 from experiments.errors import UserError, sentence_of
 from experiments.explain import arguments_of, explain, refusal
+from experiments.house import HOUSE, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
-from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
-from lightning_modules.callbacks.classification import ClassificationScores
-from lightning_modules.callbacks.clock import Clock
-from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
-from lightning_modules.callbacks.progress import ProgressLine
-from lightning_modules.callbacks.record import RunRecord
-from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.metrics.protocol import metric_name
-
-HOUSE: dict[str, type[Callback]] = {
-    "clock": Clock,
-    "evaluation": GenerativeMetrics,
-    "classification": ClassificationScores,
-    "samples": ImageGrid,
-    "checkpoint": Checkpoints,
-    "record": RunRecord,
-    "progress": ProgressLine,
-}
 
 PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
 # Settings of the trainer that the clock sets, and what they are here before it does.
@@ -210,9 +193,7 @@ class AtelierCLI(LightningCLI):
         settings["callbacks"] = [*first, *house, *as_list(settings["callbacks"])]
         if settings["enable_checkpointing"] is None:  # else Lightning would add a callback of its own
             settings["enable_checkpointing"] = any(isinstance(c, Checkpoint) for c in settings["callbacks"])
-        settings["plugins"] = [*as_list(settings["plugins"])]
-        if not any(isinstance(plugin, CheckpointIO) for plugin in settings["plugins"]):
-            settings["plugins"].append(AtomicCheckpointIO())
+        settings["plugins"] = plugins(as_list(settings["plugins"]), settings["sync_batchnorm"])
         settings["default_root_dir"] = str(root)
         with users_mistakes(TypeError):
             return L.Trainer(**settings)
@@ -288,6 +269,7 @@ UNFIT_ADVICE = (
     ".*module.s. in eval mode at the start of training",  # averaged weights and extractors are
     ".*broadcast_buffers. is deprecated",  # its successor still copies buffers once
     ".*Grad strides do not match bucket view strides",  # one-channel convolutions in channels-last format
+    ".*It is recommended to use .self.log.*sync_dist=True",  # scores are the same on every rank
     ".*callbacks used to create the checkpoint need to be provided",  # looking needs none of those that write
 )
 

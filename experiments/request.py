@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.catalogue import DEFAULTS, find_experiment, find_file
-from experiments.errors import UserError
+from experiments.errors import UserError, nearest
 
-FLAGS = ("--print_config",)  # options that take no value
+FLAGS = ("--print_config", "--dry_run")  # options that take no value
+MISSPELT = 0.8  # how near a word is to one of the command's own options that it was meant to be
 
 
 @dataclass
@@ -31,7 +32,7 @@ def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
     """Sort ``argv``, in which the options ``own`` are the command's.
 
     Raises:
-        UserError: one of them, or --config, stands without a value.
+        UserError: one of them, or --config, stands without a value, or an option is nearly one of them.
     """
     request, words = Request(), list(argv)
     if words and not words[0].startswith("-"):
@@ -42,6 +43,8 @@ def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
         if not name.startswith("-") or name in FLAGS:
             request.overrides.append(word)
             continue
+        if name not in own and (meant := nearest(name, [*own, *FLAGS], MISSPELT)):
+            raise UserError(f"there is no option {name}: did you mean {meant}?")
         if not equals and (not words or words[0].startswith("--")):
             raise UserError(f"{name} stands without a value: write {name} VALUE")
         value = value if equals else words.pop(0)
@@ -69,3 +72,17 @@ def find_layers(request: Request, command: str) -> tuple[str | None, list[Path]]
         name, file = find_experiment(request.target)
         files.append(file)
     return name, files + [find_file(config) for config in request.configs]
+
+
+def number(request: Request, name: str, least: int) -> int | None:
+    """The whole number given for the command's own option ``name``, None where it was not given.
+
+    Raises:
+        UserError: no whole number of at least ``least``.
+    """
+    text = request.own.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < least:
+        raise UserError(f"{name} expects a whole number of at least {least}, got {text!r}")
+    return int(text)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from experiments.errors import UserError
-from experiments.lightning_cli import HOUSE, hush_lightning, switch_off
+from experiments.house import HOUSE
+from experiments.lightning_cli import hush_lightning, switch_off
 from experiments.look import Subject, find_subject
-from experiments.request import Request, read_request
+from experiments.request import number, read_request
 from experiments.train import show
 from experiments.weights import load_weights
 from lightning_modules.adversarial import AdversarialModule
@@ -52,16 +53,6 @@ def sample(argv: Sequence[str]) -> int:
 
 
 NUMBERS = {"--count": 1, "--interpolate": 2, "--class": 0, "--seed": 0}  # the least that each may be
-
-
-def number(request: Request, name: str, least: int) -> int | None:
-    """The whole number given for option ``name``."""
-    text = request.own.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) < least:
-        raise UserError(f"{name} expects a whole number of at least {least}, got {text!r}")
-    return int(text)
 
 
 def home(subject: Subject) -> Path:

@@ -9,6 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules.workers import DataError, told
 from experiments.catalogue import find_file
 from experiments.errors import RunError, UserError, disk_is_full, sentence_of
 from experiments.layers import UNITS, read_layer
@@ -62,10 +63,7 @@ def fit(argv: Sequence[str]) -> int:
     request = read_request(argv, own=("--resume",))
     if "--resume" in request.own:
         return go_on(request, ["fit", *argv])
-    cli = parse(request, "fit")
-    if cli.config.clock is None:
-        raise UserError("this experiment has no length: give clock.g_steps, clock.kimg or clock.epochs")
-    cli.build()
+    cli = sound(request)
     if is_child_rank():
         return train(cli, inherited_run(), ["fit", *argv], None)
     run = create_run(cli.config.runs_dir, cli.config.experiment, cli.config.seed_everything)
@@ -74,6 +72,19 @@ def fit(argv: Sequence[str]) -> int:
         return train(cli, run, ["fit", *argv], None)
     finally:
         del os.environ[RUN_DIR_VARIABLE]
+
+
+def sound(request: Request) -> AtelierCLI:
+    """The experiment that ``request`` asks to train, parsed and built.
+
+    Raises:
+        UserError: it cannot be, or it has no length.
+    """
+    cli = parse(request, "fit")
+    if cli.config.clock is None:
+        raise UserError("this experiment has no length: give clock.g_steps, clock.kimg or clock.epochs")
+    cli.build()
+    return cli
 
 
 def parse(request: Request, command: str) -> AtelierCLI:
@@ -143,7 +154,8 @@ def translated(error: BaseException, opening: Opening, run: RunDirectory) -> Bas
     if disk_is_full(error):
         kept = f"the last whole checkpoint is kept in {show(run.path)}" if opening.begun else "nothing was begun"
         return RunError(f"the disk is full: {kept}; make room, then go on with --resume")
-    if isinstance(error, FloatingPointError):
+    error = told(error)
+    if isinstance(error, FloatingPointError) or (opening.begun and isinstance(error, DataError)):
         return RunError(f"{sentence_of(error)} (the run is kept in {show(run.path)})")
     if isinstance(error, SystemExit | KeyboardInterrupt):  # Lightning leaves by SystemExit after Ctrl-C
         return InterruptedRunError(f"interrupted: {way_on(run)}") if opening.begun else error

@@ -8,8 +8,9 @@ import yaml
 
 from experiments import catalogue
 from experiments.catalogue import DEFAULTS
+from experiments.house import HOUSE
 from experiments.layers import read_layer
-from experiments.lightning_cli import HOUSE, AtelierCLI, switch_off
+from experiments.lightning_cli import AtelierCLI, switch_off
 
 EXPERIMENTS = catalogue.experiments()
 OVERLAYS = catalogue.overlays()
