@@ -1,15 +1,16 @@
-"""Images held in memory as uint8: made floats in the value range, and augmented, a batch at a time."""
+"""Images as uint8, from memory or from files: made floats in the value range, and augmented, a batch at a time."""
 
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from torch import Tensor
 
 from datamodules.augment import Augmentation
 from datamodules.functional.quantise import ValueRange, from_uint8
-from datamodules.memory import Batch, InMemoryDataModule, LabelledSet
+from datamodules.memory import LabelledSet
+from datamodules.stream import Batch, ItemSet, StreamDataModule
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,17 @@ class ImageSet(LabelledSet):
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
-class ImageDataModule(InMemoryDataModule[ImageSet]):
+S = TypeVar("S", bound=ItemSet)
+
+
+class ImageStream(StreamDataModule[S], Generic[S]):
     """Feeds ``(x, y)``: x float32 [N, C, H, W] in ``value_range``, y int64 [N].
 
     Args:
         batch_size: images a batch, on each rank.
         seed: of the order and of the augmentations.
         augment: applied in turn to each training batch on the device, never to anything else.
-        device: where the uint8 images are kept, "cpu" or "cuda".
+        device: where uint8 images that fit in memory are kept, "cpu" or "cuda".
         val_images: size of the fixed validation batch, the first of the test split; None is the whole split.
 
     Raises:
@@ -73,6 +77,10 @@ class ImageDataModule(InMemoryDataModule[ImageSet]):
             for augmentation in self.augment:
                 x = augmentation(x)
         return x, y
+
+
+class ImageDataModule(ImageStream[ImageSet]):
+    """Images that are held in memory whole, as one uint8 tensor a split. The arguments are ImageStream's."""
 
 
 def data_root(root: str | None) -> Path:

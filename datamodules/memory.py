@@ -1,42 +1,23 @@
-"""Data sets that fit in memory, images or points: batches by one indexing operation, exact resume.
-
-The loaders are plain iterables, no torch DataLoaders: with nothing to decode there is no work for workers,
-and Lightning would warn of their absence.
-"""
+"""Data sets that fit in memory, images or points: a batch is one indexing operation, with no work for workers."""
 
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
-import lightning as L
-import torch
 from torch import Tensor
 
-from datamodules.functional.keys import key, seed_streams
-from datamodules.sampler import IndexSampler
-
-Batch = tuple[Tensor, Tensor]
-SPLITS = ("train", "test")
-EVALUATION_BATCH = 1000
+from datamodules.stream import Batch, Feed, ItemSet, StreamDataModule
 
 
-class LabelledSet(ABC):
-    """One split of a data set, un-augmented and in fixed order; ``s[i:j]`` is a slice of its items."""
-
-    name: str
-    split: str
-    labels: Tensor
+class LabelledSet(ItemSet):
+    """One split of a data set in memory, un-augmented and in fixed order; ``s[i:j]`` is a slice of its items."""
 
     @property
     @abstractmethod
     def x(self) -> Tensor:
         """All items, [N, ...]."""
-
-    @abstractmethod
-    def to(self, device: str) -> Self:
-        """The same set with its tensors on ``device``."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -49,6 +30,10 @@ class LabelledSet(ABC):
         index = index.to(self.x.device)
         return self.x[index], self.labels[index]
 
+    def feed(self, indices: Iterable[Tensor], pinned: bool = False) -> Feed:
+        """The batches at ``indices``, made when they are asked for."""
+        return _Taken(self, indices)
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the items' type, shape and bytes: what a score's protocol calls the data."""
@@ -57,183 +42,20 @@ class LabelledSet(ABC):
         return digest.hexdigest()
 
 
-class TrainLoader:
-    """Endless training batches. Each new iterator starts where ``position()`` then says.
-
-    Lightning asks for a new iterator at each of its epochs (``limit_train_batches``), having fetched one
-    batch too many.
-    """
-
-    def __init__(self, data: LabelledSet, sampler: IndexSampler, position: Callable[[], int]) -> None:
+class _Taken:
+    def __init__(self, data: LabelledSet, indices: Iterable[Tensor]) -> None:
         self.data = data
-        self.indices = sampler
-        self.position = position
+        self.indices = indices
 
     def __iter__(self) -> Iterator[Batch]:
-        for index in self.indices.batches(self.position()):
-            yield self.data.take(index)
+        return map(self.data.take, self.indices)
+
+    def close(self) -> None:
+        """Nothing was begun."""
 
 
-class EvaluationLoader:
-    """The first ``n`` items in fixed order, at most 1,000 a batch; rank r of W holds the items r::W.
-
-    Every rank has as many batches as every other, so that no collective call waits for ever.
-    """
-
-    def __init__(self, data: LabelledSet, n: int, rank: int = 0, world: int = 1) -> None:
-        self.data = data
-        largest_share = -(-n // world)
-        self.indices = torch.arange(n)[rank::world].tensor_split(-(-largest_share // EVALUATION_BATCH))
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for index in self.indices:
-            yield self.data.take(index)
+M = TypeVar("M", bound=LabelledSet)
 
 
-S = TypeVar("S", bound=LabelledSet)
-
-
-class InMemoryDataModule(L.LightningDataModule, ABC, Generic[S]):
-    """Feeds ``(x, y)`` from memory: endless and resumable for training, in fixed order for everything else.
-
-    Args:
-        batch_size: items a batch, on each rank.
-        seed: of the order in which training items come (and of all that a subclass draws).
-        device: where the data set is kept, "cpu" or "cuda".
-        val_images: size of the fixed validation batch, the first of the test split; None is the whole split.
-
-    Raises:
-        ValueError: batch_size or val_images below 1, or a device that is not there.
-    """
-
-    name: str
-    value_range: tuple[float, float] | None = None
-    num_classes: int | None = None
-    class_names: Sequence[str] | None = None
-
-    def __init__(self, batch_size: int = 64, seed: int = 0, device: str = "cpu", val_images: int | None = 64) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: set data.init_args.batch_size to 1 or more.")
-        if val_images is not None and val_images < 1:
-            raise ValueError(
-                f"val_images is {val_images}: set data.init_args.val_images to 1 or more, or to null for all."
-            )
-        _check_device(device)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.device = device
-        self.val_images = val_images
-        self._start = 0
-        self._batches_at_start: int | None = None
-
-    @property
-    @abstractmethod
-    def out_shape(self) -> tuple[int, ...]:
-        """Shape of one item, what a generator of such data puts out: (C, H, W), or (d,) for points."""
-
-    @abstractmethod
-    def read(self, split: str) -> S:
-        """Read ``split`` ("train" or "test") from where it is kept."""
-
-    @cached_property
-    def sets(self) -> dict[str, S]:
-        """Both splits, read once, on ``self.device``."""
-        return {split: self.read(split).to(self.device) for split in SPLITS}
-
-    def reference(self, split: str) -> S:
-        """The ``split`` ("train" or "test"), un-augmented and in fixed order. Reads the data if need be."""
-        if split not in SPLITS:
-            raise ValueError(f"{self.name} has no split {split!r}: choose one of {', '.join(SPLITS)}.")
-        return self.sets[split]
-
-    @property
-    def images_per_epoch(self) -> int:
-        """Items in the training split."""
-        return len(self.reference("train"))
-
-    @property
-    def world(self) -> int:
-        """Number of ranks."""
-        return self.trainer.world_size if self.trainer else 1
-
-    @property
-    def rank(self) -> int:
-        """This process's rank."""
-        return self.trainer.global_rank if self.trainer else 0
-
-    @property
-    def batches_processed(self) -> int:
-        """Training batches behind this rank, also those before a resume: Lightning restores its counter."""
-        if self.trainer is None:
-            return 0
-        # `processed`, since `completed` lags behind in on_train_batch_end, where checkpoints are saved
-        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
-
-    @property
-    def consumed_images(self) -> int:
-        """Training items that all ranks together have trained on: the position of the stream."""
-        if self._batches_at_start is None:
-            return self._start
-        batches = self.batches_processed - self._batches_at_start
-        return self._start + batches * self.batch_size * self.world
-
-    def setup(self, stage: str) -> None:
-        """Read the data. A fit begins a new stream here; ``load_state_dict`` afterwards moves it on."""
-        if stage == "fit":
-            self._start, self._batches_at_start = 0, None
-        self.reference("train")
-
-    def state_dict(self) -> dict[str, int]:
-        """The position alone: batches fetched ahead of training do not count."""
-        return {"consumed_images": self.consumed_images}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue the stream where ``state_dict`` stopped, whatever batch size and ranks led there."""
-        self._start, self._batches_at_start = state_dict["consumed_images"], None
-
-    def train_dataloader(self) -> TrainLoader:
-        """Endless batches from where the stream stands."""
-        self._start, self._batches_at_start = self.consumed_images, self.batches_processed
-        train = self.reference("train")
-        sampler = IndexSampler(len(train), self.batch_size, self.seed, self.rank, self.world)
-        return TrainLoader(train, sampler, self._stream_position)
-
-    def val_dataloader(self) -> EvaluationLoader:
-        """The first ``val_images`` of the test split, one batch up to 1,000."""
-        test = self.reference("test")
-        n = len(test) if self.val_images is None else min(self.val_images, len(test))
-        return EvaluationLoader(test, n, self.rank, self.world)
-
-    def test_dataloader(self) -> EvaluationLoader:
-        """The whole test split."""
-        test = self.reference("test")
-        return EvaluationLoader(test, len(test), self.rank, self.world)
-
-    def predict_dataloader(self) -> EvaluationLoader:
-        """The whole test split."""
-        return self.test_dataloader()
-
-    def seed_augmentation(self, device: torch.device) -> None:
-        """Seed the global stream for this batch's augmentation: other on each rank, equal after a resume."""
-        seed_streams(key(self.seed, _AUGMENTATION, self.rank, self.consumed_images), device)
-
-    def _stream_position(self) -> int:
-        # overfit_batches asks for the same few batches in every epoch
-        overfit = self.trainer is not None and self.trainer.overfit_batches  # type: ignore[attr-defined]
-        return 0 if overfit else self.consumed_images
-
-
-_AUGMENTATION = int.from_bytes(b"augment")
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ValueError(f"device is {device!r}: set data.init_args.device to cpu or cuda.") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r} but no GPU is here: set data.init_args.device to cpu.")
+class InMemoryDataModule(StreamDataModule[M], Generic[M]):
+    """Feeds ``(x, y)`` from sets that are held whole, on ``device``. The arguments are StreamDataModule's."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
-from datamodules.memory import SPLITS, InMemoryDataModule, LabelledSet
+from datamodules.memory import InMemoryDataModule, LabelledSet
+from datamodules.stream import SPLITS
 
 TEST_POINTS_PER_MODE = 1000
 _POINTS = int.from_bytes(b"points")

@@ -11,9 +11,9 @@ from torch.testing import assert_close
 
 from datamodules.base import ImageSet, data_root
 from datamodules.digits import Digits
-from datamodules.memory import EvaluationLoader
 from datamodules.mnist import FILES, KMNIST, MNIST, FashionMNIST, read_idx
 from datamodules.sampler import IndexSampler
+from datamodules.stream import EvaluationLoader
 
 
 def stream(batches: int, start: int = 0, **settings) -> torch.Tensor:

@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def cache_folder() -> Path:
+    """Where what can be computed again is kept: ATELIER_CACHE, else ``~/.cache/atelier``. It need not exist."""
+    return Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path`` when the block ends well; else ``path`` stays as it was.
