@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -118,6 +118,11 @@ class ImageFiles(ImageStream[ItemSet]):
         for line in self.report.lines():
             say(line)
         return sets
+
+    @property
+    def findings(self) -> dict[str, Any] | None:
+        """What reading the files found, as plain values; None before."""
+        return None if self.report is None else self.report.as_dict()
 
     def prepare_data(self) -> None:
         """On one process a machine: find the files; where they stay on the disk, look through them once for all."""

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import torch
 
-from datamodules.base import data_root
+from datamodules.base import ImageStream, data_root
+from datamodules.cifar import CIFAR10
+from datamodules.cifar_jpeg import CIFAR10JPEG75
 from datamodules.mnist import MNIST
 from experiments.errors import UserError
 from lightning_modules.callbacks.loggers import wandb_key_configured
 from lightning_modules.metrics.inception import FILE, URL
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "jsonargparse", "scikit-learn", "wandb", "tensorboard")
-DATA = {"mnist": MNIST}
+DATA: dict[str, type[ImageStream]] = {"mnist": MNIST, "cifar10": CIFAR10, "cifar10_jpeg75": CIFAR10JPEG75}
 
 
 def doctor(argv: Sequence[str]) -> int:
@@ -53,7 +55,7 @@ def installed(package: str) -> str:
         return "not installed"
 
 
-def data(module: type[MNIST]) -> str:
+def data(module: type[ImageStream]) -> str:
     """Whether a data set is there, whole."""
     try:
         module().prepare_data()

@@ -10,9 +10,10 @@ MAY_CHANGE = (
     "evaluation",
     "classification",
     "samples",
+    "collapse",
     "checkpoint",
     "progress",
-    *(f"data.init_args.{name}" for name in ("device", "root", "download")),
+    *(f"data.init_args.{name}" for name in ("device", "root", "download", "workers", "memory_limit_gib")),
     *(f"model.init_args.{name}" for name in ("compile", "channels_last")),
     *(
         f"trainer.{name}"

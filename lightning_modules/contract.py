@@ -1,6 +1,6 @@
 """What data modules say of themselves, compared with the networks before the first step."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from datamodules.functional.quantise import ValueRange
 
@@ -18,3 +18,13 @@ class StatesItsClasses(Protocol):
     """What a data module with labels says of them."""
 
     num_classes: int | None
+
+
+@runtime_checkable
+class StatesItsFindings(Protocol):
+    """What a data module that reads image files says of them, for the run's record."""
+
+    @property
+    def findings(self) -> dict[str, Any] | None:
+        """Plain values: how many images were used, and which were left out and why."""
+        ...

@@ -22,6 +22,7 @@ from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.callbacks.scores import Scores
+from lightning_modules.contract import StatesItsFindings
 
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "lightning-atelier")
@@ -94,6 +95,7 @@ class RunRecord(Callback):
             "started": [*self._earlier_starts, self._started],
             "wall_seconds": round(self._earlier_seconds + seconds, 1),
             "clock": {**module.counters(), "total_d_steps": trainer.max_steps},
+            **findings(trainer),
             "scores": [score_block(callback, best_of(trainer)) for callback in scores],
             "cost": {
                 "parameters": {name: count(net) for name, net in module.named_children() if name != "ema"},
@@ -118,6 +120,12 @@ class RunRecord(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from there."""
         self._earlier_seconds, self._earlier_starts = state_dict["seconds"], state_dict["started"]
+
+
+def findings(trainer: L.Trainer) -> dict[str, Any]:
+    """What the data module has to say of its files, as ``data``; nothing where it has none."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    return {"data": data.findings} if isinstance(data, StatesItsFindings) else {}
 
 
 def best_of(trainer: L.Trainer) -> tuple[str, int] | None:

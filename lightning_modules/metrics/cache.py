@@ -6,7 +6,6 @@ damaged. Nothing depends on the cache but time.
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from datamodules.functional.files import replacing
+from datamodules.functional.files import cache_folder, replacing
 from lightning_modules.metrics.protocol import Plain, digest
 from lightning_modules.metrics.ranks import everywhere, rank_and_world
 
 Tensors = dict[str, Tensor]
 _MEMORY: dict[str, Tensors] = {}
-
-
-def cache_folder() -> Path:
-    """Where statistics are kept on disk; it need not exist."""
-    return Path(os.environ.get("ATELIER_CACHE") or Path.home() / ".cache" / "atelier")
 
 
 def forget() -> None:
