@@ -18,6 +18,7 @@ from datamodules.sources import HIDDEN, Entry, Fault, Source
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field (APPNOTE 4.3.7)
 _ENCRYPTED = 0x1
+_DEFLATED_AT_MOST = 1024  # bytes beside twice the content: none that was deflated honestly grew so much
 
 
 class ZipSource(Source):
@@ -32,8 +33,8 @@ class ZipSource(Source):
         self._places: list[tuple[int, int, int]] = []  # offset, packed bytes, method
         names: set[str] = set()
         for member in sorted(_directory(path), key=lambda member: member.filename):
-            parts = re.split(r"[/\\]", member.filename)
-            if member.is_dir() or any(part.startswith(HIDDEN) and part != ".." for part in parts if part):
+            parts = [part for part in re.split(r"[/\\]", member.filename) if part != "."]
+            if member.is_dir() or not parts or any(part.startswith(HIDDEN) and part != ".." for part in parts if part):
                 continue
             reason = "appears twice" if "/".join(parts) in names else _why_not(member, parts)
             if reason is not None:
@@ -52,7 +53,7 @@ class ZipSource(Source):
             if len(head) < _LOCAL_HEADER.size or head[:4] != b"PK\x03\x04":
                 raise BadImageError("damaged: the archive's directory does not lead to it")
             file.seek(sum(_LOCAL_HEADER.unpack(head)[1:]), 1)
-            content = file.read(packed)
+            content = file.read(min(packed, 2 * entry.size + _DEFLATED_AT_MOST))
         if method == zipfile.ZIP_DEFLATED:
             content = _inflate(content, entry.size)
         if len(content) != entry.size or zlib.crc32(content) != entry.stamp:

@@ -69,7 +69,9 @@ class Report:
             "settings": self.settings,
             "split_by": self.split_by,
             "counts": self.counts,
-            "skipped": [fault._asdict() for fault in self.faults],
+            "skipped": len(self.faults),
+            "faults": [fault._asdict() for fault in self.faults[:SHOWN]],
+            "reasons": dict(Counter(fault.reason.split(":")[0] for fault in self.faults)),
             "changed": dict(self.changes),
             "passed_over": dict(self.others),
         }

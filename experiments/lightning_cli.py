@@ -29,11 +29,13 @@ from experiments.errors import UserError, sentence_of
 from experiments.explain import arguments_of, explain, refusal
 from experiments.house import HOUSE, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
-from lightning_modules.metrics.protocol import metric_name
+from lightning_modules.metrics.protocol import INCEPTION, metric_name
 
 PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
 # Settings of the trainer that the clock sets, and what they are here before it does.
 CLOCKS_OWN = {"max_steps": -1, "max_epochs": -1, "max_time": None, "val_check_interval": None}
+
+INCEPTIONS = ("val/fid", "val/is")  # scores that name no extractor, since the world means Inception's
 
 Layer = tuple[str, Mapping[str, Any]]  # where it comes from, and what it says
 
@@ -120,12 +122,13 @@ class AtelierCLI(LightningCLI):
             return
         if config.evaluation is None and config.classification is None:
             config.checkpoint.monitor = None
-        elif config.evaluation is not None and "@" in config.checkpoint.monitor:
-            score, extractor = config.checkpoint.monitor.split("@")
+            return
+        score, at, extractor = config.checkpoint.monitor.partition("@")
+        if config.evaluation is not None and (at or score in INCEPTIONS):
             wanted = config.evaluation.extractor
-            if extractor != wanted:
+            if (extractor or INCEPTION) != wanted:
                 raise UserError(
-                    f"checkpoint.monitor is {score}@{extractor}, and evaluation.extractor is {wanted}: give"
+                    f"checkpoint.monitor is {config.checkpoint.monitor}, and evaluation.extractor is {wanted}: give"
                     f" --checkpoint.monitor {metric_name(score, wanted)} too"
                 )
 

@@ -15,6 +15,7 @@ from experiments.train import show
 from experiments.weights import load_weights
 from lightning_modules.adversarial import AdversarialModule
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+from lightning_modules.networks.latents import Latent
 
 OPTIONS = ("--count", "--interpolate", "--class", "--seed", "--ckpt", "--out")
 GRID = 64
@@ -106,23 +107,14 @@ def animate(module: AdversarialModule, latents: int, y: Tensor | None, path: Pat
     if y is None and module.G.num_classes is not None:
         y = torch.randint(module.G.num_classes, (WALKS,), device=module.device)
     y = y if y is None else y.expand(WALKS)
-    first, *rest = [to_pil(grid(module.generate_image(point, y))) for point in round_trip(z)]
+    first, *rest = [to_pil(grid(module.generate_image(point, y))) for point in round_trip(z, module.G.latent)]
     path.parent.mkdir(parents=True, exist_ok=True)
     first.save(path, save_all=True, append_images=rest, duration=FRAME_MS, loop=0, lossless=True)
     return path
 
 
-def round_trip(z: Tensor) -> Iterator[Tensor]:
-    """Points [walks, d] on the way through ``z`` [K, walks, d] and back to the first, each way STEPS long."""
+def round_trip(z: Tensor, latent: Latent) -> Iterator[Tensor]:
+    """Points [walks, d] on ``latent``'s way through ``z`` [K, walks, d] and back to the first, each way STEPS long."""
     for start, end in zip(z, z.roll(-1, 0), strict=True):
         for i in range(STEPS):
-            yield slerp(start, end, i / STEPS)
-
-
-def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """The point at ``t`` in [0, 1] on the great circle from ``a`` to ``b`` [n, d] (White 2016, section 2.1).
-
-    A straight line between Gaussian latents passes through norms that G has never seen.
-    """
-    angle = torch.acos((torch.cosine_similarity(a, b, dim=1)).clamp(-1 + 1e-6, 1 - 1e-6))[:, None]
-    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+            yield latent.between(start, end, i / STEPS)

@@ -39,7 +39,7 @@ class AdversarialModule(AtelierModule):
         g_schedule: factor of G's learning rate over the run.
         n_critic: steps of D, each on a fresh batch, before G is updated.
         n_gen: updates of G each time.
-        micro_batch: largest number of samples in one forward; larger batches are split and their gradients summed.
+        micro_batch: largest number of reals in one forward; larger batches are split and their gradients summed.
         d_clip: largest norm of D's gradient.
         g_clip: largest norm of G's gradient.
         freeze_d: number of D's first blocks that stay as they are (Mo et al. 2020).
@@ -179,7 +179,7 @@ class AdversarialModule(AtelierModule):
         opt.step()
 
     def micro_batches(self, batch: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-        """``batch`` in parts of at most ``micro_batch`` samples, every tensor split alike."""
+        """``batch`` in parts of at most ``micro_batch`` reals, every tensor split alike."""
         if self.micro_batch is None or len(batch[0]) <= self.micro_batch:
             return [batch]
         parts = zip(*(tensor.split(self.micro_batch) for tensor in batch), strict=True)

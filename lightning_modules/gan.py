@@ -40,7 +40,7 @@ class GAN(AdversarialModule):
         weight_clip: largest magnitude of D's weights, enforced after each of its steps (Arjovsky et al. 2017,
             algorithm 1: 0.01).
         g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
-        d_weight_terms: terms of D's objective that look at its weights.
+        d_weight_terms: terms of D's objective that look at its weights, each of another name.
         g_weight_terms: terms of G's.
         **players: the arguments of ``AdversarialModule``.
     """
@@ -59,9 +59,9 @@ class GAN(AdversarialModule):
         **players: Any,
     ) -> None:
         super().__init__(generator, discriminator, **players)
-        names = [penalty.name for penalty in penalties]
-        if len(set(names)) < len(names):
-            raise ValueError(f"penalties: each may stand once, got {', '.join(names)}")
+        require_once("penalties", penalties)
+        require_once("d_weight_terms", d_weight_terms)
+        require_once("g_weight_terms", g_weight_terms)
         self.loss = loss or NonSaturating()
         self.penalties, self.one_pass = list(penalties), one_pass
         if weight_clip is not None and weight_clip <= 0:
@@ -128,6 +128,13 @@ class GAN(AdversarialModule):
         if all(penalty.autocast for penalty in penalties):
             return nullcontext()
         return torch.autocast(self.device.type, enabled=False)
+
+
+def require_once(where: str, terms: Sequence[Penalty | WeightTerm]) -> None:
+    """Raise ValueError where two ``terms`` bear one name: the second would take the first one's place."""
+    names = [term.name for term in terms]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{where}: each may stand once, got {', '.join(names)}")
 
 
 @torch.no_grad()

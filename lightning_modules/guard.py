@@ -45,5 +45,6 @@ class FiniteGuard:
             term = self._names[code & 0xFFFF]
             raise FloatingPointError(
                 f"{term} was not finite at step {code >> 16}: training stopped and nothing bad was saved; "
-                "lower the learning rate or strengthen the penalty, then resume from the last checkpoint"
+                "begin a new run with a lower learning rate or a stronger penalty, whose model.init_args.init_from is"
+                " this run's last checkpoint"
             )

@@ -48,6 +48,12 @@ def test_an_archive_behind_other_bytes_is_read(tmp_path):
     assert contents(ZipSource(path)) == {"1.png": CONTENT}
 
 
+def test_a_name_may_begin_with_the_folder_it_was_packed_in(tmp_path):
+    source = ZipSource(archive(tmp_path / "a.zip", {"./a/1.png": CONTENT, "b/./2.png": b"x", "./.hidden": b"y"}))
+    assert contents(source) == {"a/1.png": CONTENT, "b/2.png": b"x"}
+    assert source.refused == []
+
+
 @pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", "a/../../x.png", "C:\\x.png", "..\\x.png", "\\x.png"])
 def test_a_name_that_leads_out_of_the_archive_is_refused(tmp_path, name):
     source = ZipSource(archive(tmp_path / "a.zip", {name: b"x", "1.png": b"y"}))
@@ -104,6 +110,18 @@ def test_a_member_that_lies_about_its_size_is_not_unpacked_further(tmp_path):
     tracemalloc.stop()
     with pytest.raises(BadImageError, match="1,000 bytes, 999 are the most"):
         source.read(0, 999)
+
+
+def test_a_member_that_lies_about_its_packed_size_is_not_read_further(tmp_path):
+    path = archive(tmp_path / "a.zip", {"1.png": b"x", "2.png": os.urandom(2**24)}, zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 20, 2**24)  # compressed size
+    path.write_bytes(content)
+    source = ZipSource(path)
+    tracemalloc.start()
+    assert source.read(0, LIMIT) == b"x"  # deflate says itself where it ends
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"PK" + b[2:-40]])

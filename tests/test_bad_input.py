@@ -98,6 +98,7 @@ MISTAKES = {
     "fit tiny.yaml --experiment ../x": "give a name such as gan/mine",
     "fit tiny.yaml --data datamodules.mnist.MNIST --data.root none --data.size 28": "ATELIER_DATA",
     "fit tiny.yaml --evaluation.fakes 9 --checkpoint.monitor val/fid@x": "give --checkpoint.monitor val/fid too",
+    "fit tiny.yaml --evaluation.extractor digits-cnn --checkpoint.monitor val/fid": "monitor val/fid@digits-cnn",
     "fit tiny.yaml --evaluation.extractor inceptio": "the nearest is 'inception'",
     # resume, and what looks at runs
     "fit --resume nowhere": "there is no such folder",

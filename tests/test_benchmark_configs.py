@@ -20,6 +20,19 @@ TABLES = ("collections", "mimicry")
 NAMES = [name for name in catalogue.experiments() if any(f"_{table}_" in name for table in TABLES)]
 
 
+# Batch, D's steps for one of G's, Adam's betas, length of z, fakes in G's step for a real, how a ResNet's D pools.
+PUBLISHED: dict[str, tuple[int, int, list[float], int, int, str | None]] = {
+    "dcgan_collections": (128, 1, [0.5, 0.9], 100, 2, None),
+    "wgan_collections": (128, 1, [0.0, 0.9], 100, 2, None),
+    "wgangp_collections": (128, 1, [0.0, 0.9], 100, 2, None),
+    "wgangp_resnet_collections": (64, 5, [0.0, 0.9], 128, 2, "sum"),
+    "sngan_collections": (128, 1, [0.0, 0.9], 100, 2, None),
+    "sngan_resnet_collections": (64, 5, [0.0, 0.9], 128, 2, "sum"),
+    "wgangp_mimicry": (64, 5, [0.0, 0.9], 128, 1, "mean"),
+    "sngan_mimicry": (64, 5, [0.0, 0.9], 128, 1, "sum"),
+}
+
+
 def resolved(name: str) -> dict[str, Any]:
     file = catalogue.experiments()[name]
     config = AtelierCLI([(path.name, read_layer(path)) for path in (DEFAULTS, file)], []).resolved
@@ -29,6 +42,22 @@ def resolved(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_benchmark_is_what_it_was(name: str) -> None:
     assert resolved(name) == yaml.safe_load(SNAPSHOT.read_text())[name]
+
+
+@pytest.mark.parametrize("row", PUBLISHED)
+def test_a_benchmark_is_what_was_published(row: str) -> None:
+    config = resolved(f"gan/{row}_cifar32")
+    model = config["model"]["init_args"]
+    betas = [model[f"{player}_optimizer"]["init_args"]["betas"] for player in "dg"]
+    assert betas[0] == betas[1]
+    assert PUBLISHED[row] == (
+        config["data"]["init_args"]["batch_size"],
+        model["n_critic"],
+        betas[0],
+        model["generator"]["init_args"]["z_dim"],
+        model["g_batch_factor"],
+        model["discriminator"]["init_args"].get("pooling"),
+    )
 
 
 def test_the_snapshot_has_no_other() -> None:

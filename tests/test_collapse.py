@@ -11,6 +11,7 @@ from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.collapse import CollapseWatch
 from lightning_modules.gan import GAN
+from lightning_modules.metrics.protocol import metric_name
 
 
 class Scripted(Callback):
@@ -33,16 +34,23 @@ def ratios(tmp_path: Path, *scores: float, watch: CollapseWatch | None = None) -
     return [row[name] for _, row in logger.rows if name in row]
 
 
-def test_the_ratio_is_that_to_the_best_so_far(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_ratio_is_that_to_the_best_so_far(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ratios(tmp_path, 8.0, 4.0, 6.0, 10.0, 2.0) == [1.0, 1.0, 1.5, 2.5, 1.0]
-    told = [record.message for record in caplog.records if "collapsing" in record.message]
+    told = [line for line in capsys.readouterr().out.splitlines() if "collapsing" in line]
     assert len(told) == 1
     assert told[0].startswith("step 4: val/fid@toy is 10, 2.5 times its best (4 at step 2)")
 
 
-def test_noise_near_the_floor_is_no_collapse(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_noise_near_the_floor_is_no_collapse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ratios(tmp_path, 0.25, 1.0) == [1.0, 4.0]
-    assert "collapsing" not in caplog.text
+    assert "collapsing" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("extractor", ["inception", "digits-cnn"])
+def test_every_extractors_distance_is_watched_and_no_other_score(extractor: str) -> None:
+    prefix = CollapseWatch().prefix
+    assert f"val/{metric_name('fid', extractor)}".startswith(prefix)
+    assert not f"val/{metric_name('is', extractor)}".startswith(prefix)
 
 
 def test_the_best_survives_a_resume() -> None:
@@ -51,6 +59,13 @@ def test_the_best_survives_a_resume() -> None:
     after.load_state_dict(before.state_dict())
     assert after.judge("val/fid@toy", 5.0, 9) == 2.5
     assert after.best_step == {"val/fid@toy": 7}
+
+
+@pytest.mark.parametrize("best", [0.0, -1e-7])
+def test_a_best_of_nothing_divides_nothing(best: float) -> None:
+    watch = CollapseWatch()
+    assert watch.judge("val/fid@toy", best, 1) == 1.0
+    assert watch.judge("val/fid@toy", 5.0, 2) == pytest.approx(5e9)
 
 
 def test_a_factor_that_everything_exceeds_is_refused() -> None:

@@ -194,7 +194,8 @@ def test_the_report_is_plain_and_counts_everything(mixed):
     data.setup("fit")
     found = data.report.as_dict()
     assert found["counts"] == {"train": 43, "test": 4}
-    assert [fault["name"] for fault in found["skipped"]] == sorted(BAD)
+    assert [fault["name"] for fault in found["faults"]] == sorted(BAD)
+    assert found["skipped"] == sum(found["reasons"].values()) == len(BAD)
     assert found["passed_over"] == {".txt": 1}
 
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from lightning_modules.networks.dcgan import DCGANGenerator
-from lightning_modules.networks.latents import Clustered, Latent, Normal, Uniform
+from lightning_modules.networks.latents import Clustered, Gaussian, Latent, Uniform
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    ("latent", "mean", "deviation"), [(Normal(), 0, 1), (Uniform(), 0, 3**-0.5), (Clustered(2, 0.5), 0, 0.5)]
+    ("latent", "mean", "deviation"), [(Gaussian(), 0, 1), (Uniform(), 0, 3**-0.5), (Clustered(2, 0.5), 0, 0.5)]
 )
 def test_moments(latent: Latent, mean: float, deviation: float) -> None:
     torch.manual_seed(0)
@@ -48,3 +48,23 @@ def test_a_generator_draws_from_its_latent() -> None:
     expected = torch.randn(5, 12)
     torch.manual_seed(1)
     assert torch.equal(G.sample_z(5), expected)
+
+
+def test_a_walk_between_gaussian_latents_keeps_their_length() -> None:
+    a, b = torch.randn(2, 5, 64, dtype=torch.float64)
+    b = b / b.norm(dim=1, keepdim=True) * a.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(Gaussian().between(a, b, 0.0), a)
+    torch.testing.assert_close(Gaussian().between(a, b, 0.3).norm(dim=1), a.norm(dim=1))
+
+
+@pytest.mark.parametrize("latent", [Gaussian(), Uniform(), Clustered(4)])
+def test_every_walk_begins_and_ends_where_it_should(latent: Latent) -> None:
+    a, b = latent.draw(6, 12, CPU), latent.draw(6, 12, CPU)
+    torch.testing.assert_close(latent.between(a, b, 0.0), a)
+    torch.testing.assert_close(latent.between(a, b, 1.0), b)
+
+
+def test_a_walk_between_codes_goes_straight_in_the_code() -> None:
+    a, b = Clustered(3).draw(2, 8, CPU).split(1)
+    halfway = Clustered(3).between(a, b, 0.5)
+    torch.testing.assert_close(halfway[:, :3], (a[:, :3] + b[:, :3]) / 2)

@@ -138,6 +138,10 @@ def test_l1_of_the_weights_is_a_term_with_the_gradient_of_the_signs() -> None:
     assert all(p.grad is None for p in D.parameters() if p.ndim == 1)
     of_g = sum(float(p.detach().abs().sum()) for p in G.parameters() if p.ndim > 1)
     assert abs(module.g_loss(*batch)["g/weight_l1"].item() - 2 * of_g) < 1e-3
+    with pytest.raises(ValueError, match="d_weight_terms: each may stand once, got weight_l1, weight_l1"):
+        GAN(G, D, d_weight_terms=[WeightL1(), WeightL1()])
+    with pytest.raises(ValueError, match="g_weight_terms: each may stand once, got weight_l1, weight_l1"):
+        GAN(G, D, g_weight_terms=[WeightL1(), WeightL1()])
 
 
 def test_weight_clip_boxes_d_alone_after_each_of_its_steps(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def test_discriminator_counts(size: int) -> None:
     expected += maps[-1] + (size != 32)  # SNGAN's code: no bias in the head at 32 px
     with torch.device("meta"):
         assert count(ResNetDiscriminator(size)) == expected
+        assert count(ResNetDiscriminator(size, head_bias=True)) == expected + (size == 32)
+        assert count(ResNetDiscriminator(size, head_bias=False)) == expected - (size != 32)
 
 
 def test_the_counts_that_are_published() -> None:

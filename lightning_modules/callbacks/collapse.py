@@ -8,9 +8,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.base import AtelierModule
+
+NOTHING = 1e-9  # what a distance of 0, or below by rounding, counts as in a ratio
 
 
 class CollapseWatch(Callback):
@@ -19,10 +21,10 @@ class CollapseWatch(Callback):
     Args:
         factor: times its best that a score may reach.
         least: what a better best counts as, so that noise near the floor is no collapse.
-        prefix: of the scores that are watched: all Frechet distances of the validation.
+        prefix: of the scores that are watched: all Frechet distances of the validation, Inception's bare ``fid`` too.
     """
 
-    def __init__(self, factor: float = 2.0, least: float = 1.0, prefix: str = "val/fid@") -> None:
+    def __init__(self, factor: float = 2.0, least: float = 1.0, prefix: str = "val/fid") -> None:
         if factor <= 1:
             raise ValueError(f"collapse: factor must be above 1, got {factor}")
         self.factor, self.least, self.prefix = factor, least, prefix
@@ -44,12 +46,13 @@ class CollapseWatch(Callback):
         if value <= self.best.get(name, float("inf")):
             self.best[name], self.best_step[name] = value, step
         best = self.best[name]
+        ratio = max(value, NOTHING) / max(best, NOTHING)
         if value > self.factor * max(best, self.least):
-            rank_zero_info(
-                f"step {step}: {name} is {value:.4g}, {value / best:.1f} times its best ({best:.4g} at step "
+            say(
+                f"step {step}: {name} is {value:.4g}, {ratio:.1f} times its best ({best:.4g} at step "
                 f"{self.best_step[name]}): the run may be collapsing, see TROUBLESHOOTING.md"
             )
-        return value / best if best > 0 else 1.0
+        return ratio
 
     def state_dict(self) -> dict[str, Any]:
         """The best scores, and when they were."""
@@ -58,3 +61,9 @@ class CollapseWatch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from the best scores of before."""
         self.best, self.best_step = dict(state_dict["best"]), dict(state_dict["best_step"])
+
+
+@rank_zero_only
+def say(line: str) -> None:
+    """Print ``line`` once, whatever Lightning's own messages are set to."""
+    print(line, flush=True)

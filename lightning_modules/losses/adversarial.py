@@ -113,7 +113,8 @@ class RelativisticPairing(Relativistic):
 class RelativisticAverage(Relativistic):
     """Each sample against the mean of the other kind (Jolicoeur-Martineau 2019, RaSGAN, eq. 5 and 6).
 
-    Deviation: means are those of the batch (on one rank), as in its author's code.
+    Deviation: means are those of the samples judged together (one rank's, one micro-batch's), as in its author's code
+    those of the batch; and there each objective is half of this sum.
     """
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:

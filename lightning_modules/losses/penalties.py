@@ -128,7 +128,8 @@ class GradientPenalty(UnitGradient):
 class DRAGAN(UnitGradient):
     """x^ on the line from a real to its perturbation by half the batch's deviation (Kodali et al. 2017, algorithm 1).
 
-    The noise is U[0, 1) in each pixel, as in its authors' code; the paper writes a normal one.
+    The noise is U[0, 1) in each pixel, as in its authors' code; the paper writes a normal one. The deviation is that of
+    the samples judged together: one rank's, one micro-batch's.
     """
 
     name = "dragan"

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.latents import Latent, Normal
+from lightning_modules.networks.latents import Gaussian, Latent
 
 
 class Network(nn.Module, ABC):
@@ -18,7 +18,7 @@ class Generator(Network):
     z_dim: int
     out_shape: tuple[int, ...]  # of one sample: (C, H, W), or (d,) for points
     num_classes: int | None = None
-    latent: Latent = Normal()
+    latent: Latent = Gaussian()
 
     def sample_z(self, n: int) -> Tensor:
         """Draw z [n, z_dim] on the generator's device, from its global random stream: N(0, I) unless told otherwise."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import DCGAN, He, Initialiser
-from lightning_modules.networks.latents import Latent, Normal
+from lightning_modules.networks.latents import Gaussian, Latent
 from lightning_modules.networks.spectral import normalise_spectra
 
 
@@ -47,7 +47,7 @@ class DCGANGenerator(Generator):
     ) -> None:
         super().__init__()
         sides = resolutions(size)
-        self.z_dim, self.out_shape, self.latent = z_dim, (channels, size, size), latent or Normal()
+        self.z_dim, self.out_shape, self.latent = z_dim, (channels, size, size), latent or Gaussian()
         maps = [width * size // (2 * side) for side in sides]
         layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, maps[0], sides[0], bias=False)]
         for before, after in zip(maps, [*maps[1:], channels], strict=True):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Orthogonal
+from lightning_modules.networks.latents import Gaussian, Latent
 from lightning_modules.networks.spectral import normalise_spectra
 
 
@@ -38,6 +39,7 @@ class CollectionsGenerator(Generator):
         width: feature maps at half the image's resolution.
         spectral_norm: normalise the weights' spectra.
         init: how to draw the weights; as torch does unless given.
+        latent: where z comes from; N(0, I) unless given.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class CollectionsGenerator(Generator):
         width: int = 128,
         spectral_norm: bool = False,
         init: Initialiser | None = None,
+        latent: Latent | None = None,
     ) -> None:
         super().__init__()
+        self.latent = latent or Gaussian()
         self.z_dim, self.out_shape = z_dim, (channels, size, size)
         maps = [8 * width, 4 * width, 2 * width, width]
         layers: list[nn.Module] = [nn.ConvTranspose2d(z_dim, maps[0], start(size, doublings=4), bias=False)]
@@ -115,6 +119,7 @@ class DeepConvGenerator(Generator):
         width: feature maps at the image's resolution.
         spectral_norm: normalise the weights' spectra.
         init: how to draw the weights; orthogonal, biases 0, unless given.
+        latent: where z comes from; N(0, I) unless given.
     """
 
     def __init__(
@@ -125,10 +130,12 @@ class DeepConvGenerator(Generator):
         width: int = 64,
         spectral_norm: bool = False,
         init: Initialiser | None = None,
+        latent: Latent | None = None,
     ) -> None:
         super().__init__()
         side = start(size, doublings=3)
         maps = [8 * width, 4 * width, 2 * width, width]
+        self.latent = latent or Gaussian()
         self.z_dim, self.out_shape, self.seed_shape = z_dim, (channels, size, size), (maps[0], side, side)
         self.linear = nn.Linear(z_dim, maps[0] * side**2)
         layers: list[nn.Module] = []

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import He, Initialiser
+from lightning_modules.networks.latents import Gaussian, Latent
 from lightning_modules.networks.spectral import normalise_spectra
 
 Norm = Callable[[int], nn.Module]
@@ -70,6 +71,7 @@ class DenseNetGenerator(Generator):
         depth: layers of a block.
         spectral_norm: normalise the weights' spectra.
         init: how to draw the weights; He's as in the paper unless given.
+        latent: where z comes from; N(0, I) unless given.
     """
 
     def __init__(
@@ -82,9 +84,11 @@ class DenseNetGenerator(Generator):
         depth: int = 4,
         spectral_norm: bool = False,
         init: Initialiser | None = None,
+        latent: Latent | None = None,
     ) -> None:
         super().__init__()
         times = doublings(size)
+        self.latent = latent or Gaussian()
         self.z_dim, self.out_shape, self.seed_shape = z_dim, (channels, size, size), (width, *[size // 2**times] * 2)
         self.linear = nn.Linear(z_dim, width * (size // 2**times) ** 2)
         layers: list[nn.Module] = []

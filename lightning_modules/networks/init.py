@@ -76,7 +76,7 @@ class Xavier(Initialiser):
 
 
 class He(Initialiser):
-    """He et al. 2015, normal: variance 2 / ((1 + slope^2) * fan in).
+    """He et al. 2015, normal: variance 2 / ((1 + slope^2) * fan in); torch takes a transposed convolution's fan out.
 
     Args:
         slope: of the leaky ReLU that follows; 0 for a ReLU.

@@ -6,6 +6,7 @@ from math import prod
 from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.latents import Gaussian, Latent
 
 
 def hidden(width_in: int, width: int, depth: int) -> nn.Sequential:
@@ -26,6 +27,7 @@ class MLPGenerator(Generator):
         width: units of a hidden layer.
         depth: number of hidden layers.
         tanh: end in tanh, for data in [-1, 1]; off for points.
+        latent: where z comes from; N(0, I) unless given.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class MLPGenerator(Generator):
         width: int = 128,
         depth: int = 2,
         tanh: bool = False,
+        latent: Latent | None = None,
     ) -> None:
         super().__init__()
+        self.latent = latent or Gaussian()
         self.z_dim, self.out_shape = z_dim, tuple(out_shape)
         self.layers = nn.Sequential(hidden(z_dim, width, depth), nn.Linear(width, prod(out_shape)))
         self.squash: nn.Module = nn.Tanh() if tanh else nn.Identity()

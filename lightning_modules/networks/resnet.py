@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Xavier
+from lightning_modules.networks.latents import Gaussian, Latent
 from lightning_modules.networks.spectral import normalise_spectra
 
 POOLINGS = {"sum": torch.sum, "mean": torch.mean}
@@ -120,6 +121,7 @@ class ResNetGenerator(Generator):
         upsample: repeat pixels as the papers do, or interpolate as mimicry does.
         spectral_norm: normalise G's weights as D's.
         init: how to draw the weights; Xavier as in SNGAN's code unless given.
+        latent: where z comes from; N(0, I) unless given.
     """
 
     def __init__(
@@ -131,10 +133,12 @@ class ResNetGenerator(Generator):
         upsample: Literal["nearest", "bilinear"] = "nearest",
         spectral_norm: bool = False,
         init: Initialiser | None = None,
+        latent: Latent | None = None,
     ) -> None:
         super().__init__()
         start, multiples = layout(size).start, layout(size).G
         maps = [(width or layout(size).G_width) * multiple for multiple in multiples]
+        self.latent = latent or Gaussian()
         self.z_dim, self.out_shape, self.seed_shape = z_dim, (channels, size, size), (maps[0], start, start)
         self.linear = nn.Linear(z_dim, maps[0] * start**2)
         up = nn.Upsample(scale_factor=2, mode=upsample)
@@ -163,6 +167,7 @@ class ResNetDiscriminator(Discriminator):
         width: feature maps of the first block; None for SNGAN's, 128 at 32 px and 64 above.
         pooling: over the positions of the last maps: sum as in SNGAN, or mean as in WGAN-GP.
         spectral_norm: normalise every weight; to be off under a gradient penalty.
+        head_bias: whether the logit has a bias; None for SNGAN's, which has none at 32 px alone. mimicry: always.
         init: how to draw the weights; Xavier as in SNGAN's code unless given.
     """
 
@@ -173,6 +178,7 @@ class ResNetDiscriminator(Discriminator):
         width: int | None = None,
         pooling: Literal["sum", "mean"] = "sum",
         spectral_norm: bool = True,
+        head_bias: bool | None = None,
         init: Initialiser | None = None,
     ) -> None:
         super().__init__()
@@ -182,7 +188,7 @@ class ResNetDiscriminator(Discriminator):
             blocks.append(DownBlock(before, after, halve=i < layout(size).halvings))
         self.blocks = nn.Sequential(*blocks)
         self.pool = POOLINGS[pooling]
-        self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias)
+        self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias if head_bias is None else head_bias)
         initialise(self, init)
         if spectral_norm:
             normalise_spectra(self)

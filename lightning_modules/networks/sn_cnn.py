@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Normal
+from lightning_modules.networks.latents import Gaussian, Latent
 from lightning_modules.networks.spectral import normalise_spectra
 
 STARTS = {28: 7, 32: 4, 48: 6, 64: 8}  # side of the image in px to the side that it grows from
@@ -34,6 +35,7 @@ class SNCNNGenerator(Generator):
         width: feature maps at the image's resolution; 64 in the paper.
         spectral_norm: normalise G's weights as D's.
         init: how to draw the weights; N(0, 0.02) and biases 0 unless given.
+        latent: where z comes from; N(0, I) unless given.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class SNCNNGenerator(Generator):
         width: int = 64,
         spectral_norm: bool = False,
         init: Initialiser | None = None,
+        latent: Latent | None = None,
     ) -> None:
         super().__init__()
         maps = [width * 2**i for i in reversed(range(doublings(size) + 1))]
+        self.latent = latent or Gaussian()
         self.z_dim, self.out_shape, self.seed_shape = z_dim, (channels, size, size), (maps[0], *[STARTS[size]] * 2)
         self.linear = nn.Linear(z_dim, maps[0] * STARTS[size] ** 2)
         layers: list[nn.Module] = [nn.BatchNorm2d(maps[0]), nn.ReLU(inplace=True)]

@@ -4,10 +4,11 @@ PyTorch's own runs on GPUs only and has no second derivative, which R1 and every
 is made of differentiable sums over the ranks: it runs on any device and is as often differentiable as they are.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -23,10 +24,10 @@ class RankBatchNorm(_BatchNorm):
             return super().forward(input)
         x, over = input.float(), [0, *range(2, input.ndim)]
         sums = torch.cat([x.sum(over), x.new_tensor([x.numel() / x.shape[1]])])
-        total = all_reduce(sums)
+        total = sum_over_ranks(sums)
         count, mean = total[-1], total[:-1] / total[-1]
         centred = x - shaped(mean, x)
-        variance = all_reduce(centred.square().sum(over)) / count
+        variance = sum_over_ranks(centred.square().sum(over)) / count
         self.remember(mean.detach(), variance.detach() * (count / (count - 1)).detach())
         y = centred * shaped(torch.rsqrt(variance + self.eps), x)
         return (y * shaped(self.weight, x) + shaped(self.bias, x) if self.affine else y).to(input.dtype)
@@ -39,6 +40,26 @@ class RankBatchNorm(_BatchNorm):
         share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance, share)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Every rank's output depends on every rank's input: the gradient is the sum of all ranks' gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return sum_over_ranks(gradients[0])
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of all ranks' ``x``, on each; as often differentiable as one likes."""
+    total: Tensor = _SumOverRanks.apply(x)
+    return total
 
 
 def shaped(statistic: Tensor, x: Tensor) -> Tensor:
