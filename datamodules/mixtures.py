@@ -3,10 +3,10 @@
 The defaults are PacGAN's (Lin et al. 2018): 100,000 stored training points. Ring: eight modes at the angles 2
 pi i / 8 on radius 1, deviation .01. Grid: 25 modes at {-4, -2, 0, 2, 4}^2, deviation .05. Each mode has
 exactly the same number of points, and all centres are distinct (Unrolled GAN's demo closes the circle and
-doubles one).
+doubles one). ``Ring.preset`` and ``Grid.preset`` make those of other papers by name; in a YAML their
+``class_path`` is ``datamodules.mixtures.Ring.preset``.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
+from datamodules.functional.mixtures import GridForm, RingForm, grid_form, ring_form
 from datamodules.memory import InMemoryDataModule, LabelledSet
 from datamodules.stream import SPLITS
 
+TRAIN_POINTS = 100_000
 TEST_POINTS_PER_MODE = 1000
 _POINTS = int.from_bytes(b"points")
 
@@ -108,11 +110,31 @@ class Ring(Mixture):
         device: str = "cpu",
         val_images: int | None = 64,
     ) -> None:
-        if modes < 1 or radius <= 0:
-            raise ValueError(f"a ring of {modes} modes and radius {radius}: give at least one mode, a radius above 0.")
-        angle = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
-        centres = radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+        centres = RingForm(modes, radius, std).centres()
         super().__init__(centres.float(), std, points_per_mode, batch_size, seed, device, val_images)
+
+    @classmethod
+    def preset(
+        cls,
+        name: str = "pacgan",
+        points: int = TRAIN_POINTS,
+        batch_size: int = 64,
+        seed: int = 0,
+        device: str = "cpu",
+        val_images: int | None = 64,
+    ) -> "Ring":
+        """The ring of a paper: ``pacgan``, ``veegan``, ``unrolled``, ``self-conditioned`` or ``presgan``.
+
+        Args:
+            name: of the paper.
+            points: stored training points of all modes together.
+            batch_size: and the rest: see Mixture.
+
+        Raises:
+            ValueError: if there is no such ring, or the points are no multiple of its modes.
+        """
+        modes, radius, std = ring_form(name)
+        return cls(modes, radius, std, _per_mode(points, modes), batch_size, seed, device, val_images)
 
 
 class Grid(Mixture):
@@ -135,8 +157,29 @@ class Grid(Mixture):
         device: str = "cpu",
         val_images: int | None = 64,
     ) -> None:
-        if side < 1 or spacing <= 0:
-            raise ValueError(f"a grid of side {side} and spacing {spacing}: give at least one mode, a spacing above 0.")
-        line = spacing * (torch.arange(side) - (side - 1) / 2)
-        centres = torch.cartesian_prod(line, line).view(-1, 2)
-        super().__init__(centres, std, points_per_mode, batch_size, seed, device, val_images)
+        centres = GridForm(side, spacing, std).centres()
+        super().__init__(centres.float(), std, points_per_mode, batch_size, seed, device, val_images)
+
+    @classmethod
+    def preset(
+        cls,
+        name: str = "pacgan",
+        points: int = TRAIN_POINTS,
+        batch_size: int = 64,
+        seed: int = 0,
+        device: str = "cpu",
+        val_images: int | None = 64,
+    ) -> "Grid":
+        """The grid of a paper: ``pacgan``, ``veegan`` or ``self-conditioned``. The arguments are Ring.preset's.
+
+        Raises:
+            ValueError: if there is no such grid, or the points are no multiple of its modes.
+        """
+        side, spacing, std = grid_form(name)
+        return cls(side, spacing, std, _per_mode(points, side * side), batch_size, seed, device, val_images)
+
+
+def _per_mode(points: int, modes: int) -> int:
+    if points < 1 or points % modes:
+        raise ValueError(f"{points} points cannot be shared equally by {modes} modes: give a multiple of {modes}.")
+    return points // modes
