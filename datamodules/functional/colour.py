@@ -1,0 +1,80 @@
+"""From colour to the one channel that restoration is scored on. Which luma it is decides a table.
+
+All three know 8-bit R, G, B and give one channel; none changes an image that is grey already.
+"""
+
+import torch
+from torch import Tensor
+
+# ITU-R BT.601, studio range: Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, here in thousandths.
+_STUDIO = (65_481, 128_553, 24_966)
+_STUDIO_UNIT = 255_000
+# Full range, 0.299 R + 0.587 G + 0.114 B, in 1 / 2^16 as Pillow has it.
+_FULL = (19_595, 38_470, 7_471)
+
+
+def luma8(image: Tensor) -> Tensor:
+    """BT.601 luma in [16, 235], rounded: MATLAB's ``rgb2ycbcr`` of an 8-bit image, which most tables are made with.
+
+    Args:
+        image: uint8 [N, 3, H, W], or [N, 1, H, W], which stays as it is.
+
+    Returns:
+        uint8 [N, 1, H, W]. Exact integers, rounded half up.
+
+    Raises:
+        ValueError: if ``image`` is no such image.
+    """
+    if is_grey(image):
+        return image
+    total = _weighted(image, _STUDIO) + 16 * _STUDIO_UNIT + _STUDIO_UNIT // 2
+    return total.div(_STUDIO_UNIT, rounding_mode="floor").to(torch.uint8)
+
+
+def luma(image: Tensor) -> Tensor:
+    """BT.601 luma in [16, 235], not rounded: what BasicSR and MMagic score.
+
+    Args:
+        image: as ``luma8`` takes it.
+
+    Returns:
+        float64 [N, 1, H, W].
+    """
+    if is_grey(image):
+        return image.double()
+    return _weighted(image, _STUDIO).double() / _STUDIO_UNIT + 16
+
+
+def full_luma8(image: Tensor) -> Tensor:
+    """Luma in [0, 255], rounded: Pillow's mode ``L``, and OpenCV's YCrCb up to its rounding.
+
+    PSNR of it is more than 1 dB below that of ``luma8``, whose range is smaller.
+
+    Args:
+        image: as ``luma8`` takes it.
+
+    Returns:
+        uint8 [N, 1, H, W].
+    """
+    if is_grey(image):
+        return image
+    return ((_weighted(image, _FULL) + 2**15) >> 16).to(torch.uint8)
+
+
+def is_grey(image: Tensor) -> bool:
+    """Whether uint8 ``image`` [N, C, H, W] has one channel and not three.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if image.dtype != torch.uint8 or image.dim() != 4 or image.shape[1] not in (1, 3):
+        raise ValueError(
+            f"Luma is taken of uint8 images [N, 3, H, W] or [N, 1, H, W], these are {image.dtype} "
+            f"{list(image.shape)}: quantise floats, composite alpha on a ground."
+        )
+    return image.shape[1] == 1
+
+
+def _weighted(image: Tensor, weights: tuple[int, int, int]) -> Tensor:
+    R, G, B = image.int().split(1, dim=1)
+    return weights[0] * R + weights[1] * G + weights[2] * B
