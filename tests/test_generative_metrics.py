@@ -6,9 +6,12 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from lightning.pytorch.loggers import CSVLogger
+from PIL import Image
 
 from datamodules.digits import Digits
+from datamodules.mixtures import Ring
 from lightning_modules.base import evaluating
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.classifier import Classifier
@@ -17,9 +20,15 @@ from lightning_modules.gan import GAN
 from lightning_modules.metrics import cache, extractors
 from lightning_modules.metrics.evaluate import evaluate
 from lightning_modules.metrics.export import export_extractor
+from lightning_modules.metrics.frechet import FrechetDistance
+from lightning_modules.metrics.inception_score import InceptionScore
+from lightning_modules.metrics.kid import KID
+from lightning_modules.metrics.neighbours import NearestNeighbours
+from lightning_modules.metrics.prdc import PRDC
 from lightning_modules.metrics.protocol import Protocol
 from lightning_modules.networks.cnn import CNN
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_modules.networks.mlp import MLPDiscriminator, MLPGenerator
 
 # Lightning's own: of torch's new tree specs, and of the averaged weights, which never train.
 pytestmark = [
@@ -75,12 +84,53 @@ def fitted(folder: Path, *callbacks: L.Callback, **options: Any) -> GAN:
 
 @pytest.mark.usefixtures("toy_cnn")
 def test_training_with_and_without_evaluation_gives_identical_weights(tmp_path: Path) -> None:
-    callback = metrics()
+    callback = metrics(metrics=[FrechetDistance(), KID(5, 60), PRDC(), NearestNeighbours(shown=4, k=3)])
     with_it, without = fitted(tmp_path, callback), fitted(tmp_path)
     assert len(callback.history) == 3
+    assert len(callback.history[-1]["metrics"]) == 1 + 2 + 4 + 4
     assert with_it.state_dict().keys() == without.state_dict().keys()  # no metric among the weights
     for name, value in without.state_dict().items():
         assert torch.equal(with_it.state_dict()[name], value), name
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_pictures_of_the_metrics_are_written_beside_the_samples(tmp_path: Path) -> None:
+    fitted(tmp_path, metrics(metrics=[NearestNeighbours(shown=4, k=3)]))
+    written = sorted((tmp_path / "samples").iterdir())
+    assert [file.name for file in written] == [f"nn_p05-{seen:09d}.png" for seen in (0, 32, 64)]
+    with Image.open(written[0]) as sheet:
+        assert sheet.size == (2 + 4 * (8 + 2), 2 + 4 * (8 + 2))
+
+
+def test_points_are_scored_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    cache.forget()
+    callback = GenerativeMetrics("identity", metrics=[FrechetDistance(), PRDC()], fakes=200)
+    module = GAN(MLPGenerator(width=8), MLPDiscriminator(width=8))
+    trainer(tmp_path, callback, max_steps=4).fit(module, datamodule=Ring(points_per_mode=20))
+    assert callback.floor_value is not None
+    for row in callback.history:
+        assert row["metrics"]["fid@identity"] > callback.floor_value["fid@identity"]
+    assert callback.protocol is not None
+    assert (callback.protocol.extractor, callback.protocol.resolution) == ("identity", "2")
+
+
+def test_metrics_come_from_yaml() -> None:
+    text = """
+    evaluation:
+      extractor: identity
+      metrics:
+        - class_path: lightning_modules.metrics.kid.KID
+          init_args: {subsets: 7, subset_size: 20}
+        - PRDC
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(GenerativeMetrics, "evaluation")
+    callback = parser.instantiate(parser.parse_string(text)).evaluation
+    assert [metric.fields for metric in callback.metrics] == [
+        {"kid_subsets": 7, "kid_subset_size": 20, "kid_seed": 2020},
+        {"neighbours": 3, "coverage_neighbours": 5},
+    ]
 
 
 @pytest.mark.usefixtures("toy_cnn")
@@ -165,6 +215,8 @@ def test_state_is_plain_and_a_resumed_run_goes_on_with_its_history(tmp_path: Pat
         ({"weights": "absent.safetensors"}, Digits(size=8), FileNotFoundError, "absent.safetensors is absent"),
         ({"extractor": "inception", "weights": "absent.pth"}, Digits(size=8), FileNotFoundError, "absent.pth"),
         ({"fakes": 1}, Digits(size=8), ValueError, "evaluation.fakes"),
+        ({"metrics": [KID()]}, Digits(size=8), ValueError, "KID's subset_size needs at least 1000 images"),
+        ({"metrics": [InceptionScore()], "extractor": "identity"}, Digits(size=8), ValueError, "needs logits"),
     ],
 )
 def test_what_is_wrong_is_said_before_training_starts(

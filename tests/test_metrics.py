@@ -1,8 +1,7 @@
-"""Laws of the metrics: closed forms, an independent reference, constant memory, two ranks equal to one."""
+"""Laws of the metrics: closed forms, an independent reference, constant memory, three ranks equal to one."""
 
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,20 @@ import scipy.linalg
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from looking import fed, scored, shuffled
 from torch import Tensor
+from torch_fidelity.metric_isc import isc_features_to_metric
 
-from lightning_modules.metrics.class_share import class_share
+from lightning_modules.metrics.base import EvaluationMetric, Look, Setting
+from lightning_modules.metrics.class_share import ClassShare
 from lightning_modules.metrics.evaluate import evaluate, floor, protocol_for
 from lightning_modules.metrics.extractors import Identity
 from lightning_modules.metrics.frechet import FeatureMoments, FrechetDistance, Moments, frechet_distance, moments
 from lightning_modules.metrics.inception_score import InceptionScore
-from lightning_modules.metrics.protocol import Protocol, metric_name
-
-NAMES = ("fid", "is", "is_std", "confident", "class_min", "class_max")
+from lightning_modules.metrics.kid import KID
+from lightning_modules.metrics.neighbours import NearestNeighbours
+from lightning_modules.metrics.prdc import PRDC
+from lightning_modules.metrics.reference import LARGEST
 
 
 def features(n: int, dim: int, seed: int) -> Tensor:
@@ -86,19 +89,24 @@ def test_one_sample_is_refused() -> None:
 @pytest.mark.parametrize("batch", [1, 7, 100, 333])
 def test_frechet_is_invariant_to_the_batch_size(batch: int) -> None:
     x, y = features(333, 16, 1).float(), features(200, 16, 2).float()
-    metric = FrechetDistance(moments(y))
-    for part in x.split(batch):
-        metric.update(part)
-    assert abs(metric.compute().item() - frechet_distance(moments(y), moments(x)).item()) < 1e-6
+    found = scored(FrechetDistance(), x, y, shuffled(333, batch))["fid"].item()
+    assert abs(found - frechet_distance(moments(y), moments(x)).item()) < 1e-6
+
+
+def test_one_feature_is_enough() -> None:
+    # (m - m')^2 + (s - s')^2 of two pairs: means 1 and 7, deviations sqrt 2 and sqrt 18.
+    x, y = torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [10.0]])
+    assert scored(FrechetDistance(), x, y)["fid"].item() == pytest.approx(36 + (18**0.5 - 2**0.5) ** 2)
 
 
 def test_memory_does_not_grow_with_the_images() -> None:
-    metrics = [FeatureMoments(8), FrechetDistance(moments(features(20, 8, 1)))]
-    for metric in metrics:
-        metric.update(features(10, 8, 1))
-        before = sum(value.numel() for value in metric.metric_state.values())
-        metric.update(features(5000, 8, 2))
-        assert sum(value.numel() for value in metric.metric_state.values()) == before == 8 + 64 + 1
+    known = {FeatureMoments.kind: fed(FeatureMoments(), features(20, 8, 1))}
+    for metric in (FeatureMoments(), FrechetDistance()):
+        metric.begin(Setting((8,), 8, 0, 5010, known))
+        for n in (10, 5000):
+            x = features(n, 8, 1)
+            metric.update(Look(x, torch.arange(n), x, torch.empty(n, 0)))
+            assert sum(value.numel() for value in metric.metric_state.values()) == 8 + 64 + 1
 
 
 # --- Inception score ----------------------------------------------------------------------------------------
@@ -115,37 +123,41 @@ def inception_score(logits: Tensor, splits: int) -> tuple[float, float]:
     return float(np.mean(scores)), float(np.std(scores))
 
 
+def measured(
+    logits: Tensor, splits: int, batches: list[Tensor] | None = None, shuffle: int | None = None
+) -> list[float]:
+    found = fed(InceptionScore(splits, shuffle), torch.empty(len(logits), 0), logits=logits, batches=batches)
+    return [found["is"].item(), found["is_std"].item()]
+
+
 def test_one_hot_predictions_score_the_number_of_classes() -> None:
-    metric = InceptionScore(7, 70, splits=10)
-    metric.update(1e4 * torch.eye(7).repeat(10, 1), torch.arange(70))
-    mean, std = metric.compute()
-    assert abs(mean.item() - 7) < 1e-9
-    assert abs(std.item()) < 1e-9
+    assert measured(1e4 * torch.eye(7).repeat(10, 1), 10) == pytest.approx([7, 0], abs=1e-9)
 
 
 def test_constant_predictions_score_one() -> None:
-    metric = InceptionScore(7, 40, splits=4)
-    metric.update(torch.randn(1, 7).expand(40, 7), torch.arange(40))
-    mean, std = metric.compute()
-    assert abs(mean.item() - 1) < 1e-9
-    assert abs(std.item()) < 1e-9
+    assert measured(torch.randn(1, 7).expand(40, 7), 4) == pytest.approx([1, 0], abs=1e-9)
 
 
 @pytest.mark.parametrize("splits", [1, 4, 10])
 def test_inception_score_is_the_definition_in_any_order(splits: int) -> None:
     logits = features(103, 5, 3).float()  # 103 images make uneven splits
-    order = torch.randperm(103, generator=torch.Generator().manual_seed(0))
-    metric = InceptionScore(5, 103, splits)
-    for index in order.split(10):
-        metric.update(logits[index], index)
-    mean, std = inception_score(logits, splits)
-    assert abs(metric.compute()[0].item() - mean) < 1e-9
-    assert abs(metric.compute()[1].item() - std) < 1e-9
+    wanted = inception_score(logits, splits)
+    assert measured(logits, splits, shuffled(103, 10)) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(("shuffle", "seed"), [(True, 2020), (True, 3), (False, 0)])
+def test_inception_score_equals_torch_fidelity(shuffle: bool, seed: int) -> None:
+    logits = features(103, 5, 3).float()
+    theirs = isc_features_to_metric(logits, splits=4, shuffle=shuffle, rng_seed=seed)
+    ours = measured(logits, 4, shuffled(103, 10), seed if shuffle else None)
+    assert ours == pytest.approx([theirs["inception_score_mean"], theirs["inception_score_std"]], rel=1e-9)
 
 
 def test_more_splits_than_images_are_refused() -> None:
     with pytest.raises(ValueError, match="5 in 10 splits"):
-        InceptionScore(3, 5, splits=10)
+        measured(torch.zeros(5, 3), 10)
+    with pytest.raises(ValueError, match="splits must be 1 or more"):
+        InceptionScore(0)
 
 
 # --- class shares -------------------------------------------------------------------------------------------
@@ -154,9 +166,12 @@ def test_more_splits_than_images_are_refused() -> None:
 def test_class_shares_by_hand() -> None:
     sure, unsure = math.log(0.95 / 0.05), math.log(0.85 / 0.15)  # of two classes: p = .95 and .85
     logits = torch.tensor([[sure, 0.0], [unsure, 0.0], [0.0, sure], [sure, 0.0]])
-    confident, shares = class_share(logits)
-    assert confident.item() == 0.75
-    assert shares.tolist() == [0.75, 0.25]
+    found = fed(ClassShare(), torch.empty(4, 0), logits=logits)
+    assert {name: value.item() for name, value in found.items()} == {
+        "confident": 0.75,
+        "class_min": 0.25,
+        "class_max": 0.75,
+    }
 
 
 # --- ranks --------------------------------------------------------------------------------------------------
@@ -177,12 +192,23 @@ class Pictures:
         return self.images[part]
 
 
+def _metrics() -> list[EvaluationMetric]:
+    standard = [FrechetDistance(), InceptionScore(), ClassShare()]
+    return [*standard, KID(4, 50), PRDC(), NearestNeighbours()]
+
+
 def _scores() -> dict[str, float]:
-    """An evaluation with odd counts: 337 fakes, 101 reference images, 203 for the floor."""
+    """An evaluation with odd counts: 337 fakes, 101 reference images (too few for three ranks), 203 for the floor."""
     reference, real, extractor = Pictures(101, "train", 1), Pictures(203, "test", 2), Identity((1, 2, 3), 6)
-    protocol = protocol_for(reference, extractor, fakes=337, seed=5, real=real)
-    scores = evaluate(lambda n: torch.randint(0, 200, (n, 1, 2, 3)).byte(), reference, protocol, extractor)
-    return scores | {f"floor {k}": v for k, v in floor(real, reference, protocol, extractor).items()}
+    metrics = _metrics()
+    protocol = protocol_for(reference, extractor, fakes=337, metrics=metrics, seed=5, real=real)
+
+    def generator(n: int) -> Tensor:
+        return torch.randint(0, 200, (n, 1, 2, 3)).byte()
+
+    scores = evaluate(generator, reference, protocol, extractor, metrics)
+    of_real = floor(real, reference, protocol, extractor, metrics)
+    return scores | {f"floor {k}": v for k, v in of_real.items()}
 
 
 def _rank(rank: int, world: int, folder: str) -> None:
@@ -194,59 +220,16 @@ def _rank(rank: int, world: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-def test_two_ranks_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mp.spawn(_rank, (2, str(tmp_path)), nprocs=2)
+def test_three_ranks_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mp.spawn(_rank, (3, str(tmp_path)), nprocs=3)
     monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "another"))
     one = _scores()
-    assert {f"{prefix}{name}@identity" for prefix in ("", "floor ") for name in NAMES} == one.keys()
-    for rank in (0, 1):
-        two = torch.load(tmp_path / f"{rank}.pt")
-        assert two.keys() == one.keys()
-        assert max(abs(one[name] / two[name] - 1) for name in one if one[name]) < 1e-6
-    assert len(list((tmp_path / "cache").iterdir())) == 2  # the reference and the floor, written by rank 0 alone
-
-
-# --- protocol -----------------------------------------------------------------------------------------------
-
-PROTOCOL = Protocol(
-    data="digits",
-    data_sha256="ab",
-    resolution="1x32x32",
-    resize="none",
-    extractor="digits-cnn",
-    extractor_sha256="cd",
-    reference_split="train",
-    reference_count=1437,
-    fakes=1000,
-    is_splits=10,
-)
-
-
-def test_difference_names_the_fields() -> None:
-    other = replace(PROTOCOL, fakes=5000, weights="raw")
-    assert PROTOCOL.difference(other) == {"fakes": (1000, 5000), "weights": ("ema", "raw")}
-    assert PROTOCOL.difference(replace(PROTOCOL)) == {}
-
-
-def test_key_is_equal_for_equal_protocols_only() -> None:
-    assert PROTOCOL.key() == Protocol(**PROTOCOL.as_dict()).key()  # type: ignore[arg-type]
-    others = [replace(PROTOCOL, seed=1), replace(PROTOCOL, is_splits=1), replace(PROTOCOL, extractor_sha256="ce")]
-    assert len({p.key() for p in (PROTOCOL, *others)}) == 4
-
-
-def test_fields_are_plain() -> None:
-    assert all(value is None or isinstance(value, str | int | float | bool) for value in PROTOCOL.as_dict().values())
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [({"fakes": 1}, "evaluation.fakes"), ({"is_splits": 0}, "is_splits"), ({"is_splits": 1001}, "is_splits")],
-)
-def test_counts_that_measure_nothing_are_refused(change: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(PROTOCOL, **change)  # type: ignore[arg-type]
-
-
-def test_only_inception_gives_the_bare_name() -> None:
-    assert metric_name("fid", "inception") == "fid"
-    assert metric_name("fid", "digits-cnn") == "fid@digits-cnn"
+    names = [name for metric in _metrics() for name in metric.names]
+    assert {f"{prefix}{name}@identity" for prefix in ("", "floor ") for name in names} == one.keys()
+    for rank in range(3):
+        three = torch.load(tmp_path / f"{rank}.pt")
+        assert three.keys() == one.keys()
+        assert max(abs(one[name] / three[name] - 1) for name in one if one[name]) < 1e-6
+    # Moments, features, two kinds of radii and the floor, each written by rank 0 alone.
+    assert len(list((tmp_path / "cache").iterdir())) == 5
+    assert LARGEST > 4 * 50_000 * 2048  # what is kept must hold the features of a training split

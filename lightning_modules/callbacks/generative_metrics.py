@@ -5,17 +5,22 @@ changes nothing: random streams and training modes are as they were, and the wei
 """
 
 import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.pictures import grid, save_png, to_pil
 from lightning_modules.callbacks.scores import Scores
-from lightning_modules.metrics.base import Extractor
-from lightning_modules.metrics.evaluate import Images, evaluate, floor, protocol_for
-from lightning_modules.metrics.extractors import load_extractor
+from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
+from lightning_modules.metrics.evaluate import floor, measure, protocol_for
+from lightning_modules.metrics.extractors import Identity, load_extractor
 from lightning_modules.metrics.protocol import Protocol
+from lightning_modules.metrics.standard import standard_metrics
 from lightning_modules.networks.base import Generator
 
 
@@ -40,14 +45,16 @@ class DataWithReference(typing.Protocol):
 
 
 class GenerativeMetrics(Scores):
-    """FID, IS and class shares of the generator, with their protocol and their floor.
+    """Scores of the generator, with their protocol and their floor, and the pictures that come with them.
 
     Args:
-        extractor: ``inception``, or a shipped extractor such as ``digits-cnn``.
+        extractor: ``inception``, a shipped one such as ``digits-cnn``, or ``identity`` for the samples themselves,
+            which suits points.
         weights: path of its weights file; None searches where they usually are.
+        metrics: what is measured; none are FID, and IS and class shares where the extractor knows classes.
         split: of the reference, ``train`` or ``test``.
-        fakes: how many images are generated.
-        is_splits: over which the Inception score is averaged.
+        fakes: how many samples are generated.
+        is_splits: over which that Inception score is averaged; one in ``metrics`` has its own.
         seed: of the fakes.
         floor: whether to score the other split as if it were fakes.
 
@@ -57,13 +64,14 @@ class GenerativeMetrics(Scores):
 
     Raises:
         ValueError: in ``setup``, that is before training starts, if there is no such extractor, it does not fit the
-            images, or there are too few; FileNotFoundError if its weights are absent.
+            images or lacks what a metric needs, or there are too few; FileNotFoundError if its weights are absent.
     """
 
     def __init__(
         self,
         extractor: str = "inception",
         weights: str | None = None,
+        metrics: Sequence[EvaluationMetric] = (),
         split: str = "train",
         fakes: int = 10_000,
         is_splits: int = 10,
@@ -71,7 +79,7 @@ class GenerativeMetrics(Scores):
         floor: bool = True,
     ) -> None:
         super().__init__()
-        self.extractor_name, self.weights, self.split = extractor, weights, split
+        self.extractor_name, self.weights, self.split, self.metrics = extractor, weights, split, metrics
         self.fakes, self.is_splits, self.seed, self.with_floor = fakes, is_splits, seed, floor
         self.extractor: Extractor | None = None
         self.protocol: Protocol | None = None
@@ -92,20 +100,26 @@ class GenerativeMetrics(Scores):
         if stage not in ("fit", "validate", "test"):
             return
         assert isinstance(pl_module, AtelierModule)
-        if self.extractor is None:
-            self.extractor = load_extractor(self.extractor_name, self.weights)
         module, data = _generating(pl_module), _data(trainer)
+        if self.extractor is None:
+            self.extractor = self._load(data)
+        self.metrics = self.metrics or standard_metrics(self.extractor, self.is_splits)
         self.protocol = protocol_for(
             data.reference(self.split),
             self.extractor,
             fakes=self.fakes,
-            is_splits=self.is_splits,
+            metrics=self.metrics,
             seed=self.seed,
             labels="none" if module.G.num_classes is None else "uniform",
             weights=pl_module.weights_name,
             checkpoint=self.checkpoint,
             real=data.reference(self.floor_split) if self.with_floor else None,
         )
+
+    def _load(self, data: DataWithReference) -> Extractor:
+        if self.extractor_name == Identity.name:
+            return Identity(data.reference(self.split)[0:1].shape[1:])
+        return load_extractor(self.extractor_name, self.weights)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the untrained generator, once in the life of a run."""
@@ -133,10 +147,22 @@ class GenerativeMetrics(Scores):
         data, extractor = _data(trainer), self.extractor.to(module.device)
         reference = data.reference(self.split)
         if self.with_floor and self.floor_value is None:
-            self.floor_value = floor(data.reference(self.floor_split), reference, self.protocol, extractor)
-        metrics = evaluate(_generating(module).sample, reference, self.protocol, extractor)
-        self.keep(module, metrics)
-        return {f"{prefix}/{name}": value for name, value in metrics.items()}
+            real = data.reference(self.floor_split)
+            self.floor_value = floor(real, reference, self.protocol, extractor, self.metrics)
+        measured = measure(_generating(module).sample, reference, self.protocol, extractor, self.metrics)
+        self.keep(module, measured.scores)
+        if trainer.is_global_zero:
+            _show(trainer, module, measured.pictures)
+        return {f"{prefix}/{name}": value for name, value in measured.scores.items()}
+
+
+def _show(trainer: L.Trainer, module: AtelierModule, pictures: Mapping[str, Tensor]) -> None:
+    for name, rows in pictures.items():
+        sheet = grid(rows.flatten(0, 1), columns=rows.shape[1])
+        save_png(sheet, Path(trainer.default_root_dir) / "samples" / f"{name}-{module.images_seen:09d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(name, [to_pil(sheet)], step=trainer.global_step)
 
 
 def _generating(module: L.LightningModule) -> Generates:

@@ -1,12 +1,19 @@
-"""What a score may ask of the network that looks at the images for it."""
+"""What an evaluation is made of: a network that looks at the samples once, and the metrics that share what it saw."""
 
+import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Flag, auto
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
+
+from lightning_modules.metrics.cache import Tensors
+from lightning_modules.metrics.protocol import Plain
 
 
 class Features(NamedTuple):
@@ -22,6 +29,30 @@ def spell(shape: Sequence[int]) -> str:
         return f"points of dimension {'x'.join(map(str, shape))}"
     colour = {1: "gray", 3: "RGB"}.get(shape[0], f"{shape[0]}-channel")
     return f"{colour} {shape[1]}x{shape[2]}"
+
+
+class Images(typing.Protocol):
+    """What an evaluation asks of a set of samples (``datamodules.base.ImageSet``): uint8 images, or float points."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> Tensor: ...
+
+
+# --- the network that looks ---------------------------------------------------------------------------------
+
+
+class Needs(Flag):
+    """What a metric asks of the extractor; the samples and their numbers it gets anyway."""
+
+    FEATURES = auto()
+    LOGITS = auto()
+    CLASSES = auto()  # logits of the data's own classes
 
 
 class Extractor(nn.Module, ABC):
@@ -53,6 +84,13 @@ class Extractor(nn.Module, ABC):
         """Where it computes."""
         return self.anchor.device
 
+    @property
+    def offers(self) -> Needs:
+        """What metrics may ask of it."""
+        if self.num_classes is None:
+            return Needs.FEATURES
+        return Needs.FEATURES | Needs.LOGITS | (Needs.CLASSES if self.own_classes else Needs(0))
+
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: an extractor is the same for every image, whoever holds it."""
         return super().train(False)
@@ -71,15 +109,15 @@ class Extractor(nn.Module, ABC):
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Features:
-        """Features [N, dim] and logits [N, num_classes] of uint8 ``image`` [N, C, H, W].
+        """Features [N, dim] and logits [N, num_classes] of uint8 ``image`` [N, C, H, W], or of float points [N, d].
 
         Runs outside autocast, its convolutions without TF32: rounded features shift every score.
 
         Raises:
-            ValueError: if ``image`` is no uint8 or does not fit.
+            ValueError: if ``image`` does not fit, or is neither.
         """
         self.fit(image.shape[1:])
-        if image.dtype != torch.uint8:
+        if image.ndim > 2 and image.dtype != torch.uint8:
             raise ValueError(
                 f"The extractor {self.name} reads uint8 images, these are {image.dtype}: quantise them "
                 "with datamodules.functional.quantise.to_uint8."
@@ -97,3 +135,106 @@ def _full_precision(device: torch.device) -> Iterator[None]:
             return
         with cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False):
             yield
+
+
+# --- the metrics that share what it saw ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """Some samples and what the extractor saw in them. What no metric of the evaluation needs has width 0."""
+
+    samples: Tensor  # uint8 images [N, C, H, W], or float points [N, d]
+    index: Tensor  # int64 [N], their numbers among all samples of the evaluation
+    features: Tensor  # [N, dim]
+    logits: Tensor  # [N, num_classes]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a metric is told before it looks."""
+
+    shape: tuple[int, ...]  # of one sample
+    dim: int  # of the features
+    num_classes: int  # of the logits, 0 where there are none
+    count: int  # samples that will come, over all ranks
+    reference: Mapping[str, Tensors]  # by kind, the statistics that the metric asked for
+
+
+class Accumulator(Metric, ABC):
+    """Sees every sample of a stream once, some on each rank, in any order and in batches of any size.
+
+    One life is: made (by a YAML), cloned for one evaluation, ``begin``, ``update`` as often as there are batches,
+    ``compute`` on all ranks.
+
+    Attributes:
+        needs: what it asks of the extractor; nothing where it works on the samples themselves.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    needs: Needs = Needs(0)
+
+    def __init__(self) -> None:
+        super().__init__()  # none of the many settings of its base is for a YAML to change
+
+    @abstractmethod
+    def begin(self, setting: Setting) -> None:
+        """Make room: the states that depend on what will come.
+
+        Raises:
+            ValueError: if nothing can be measured there.
+        """
+
+    @abstractmethod
+    def update(self, look: Look) -> None:
+        """Take some samples in."""
+
+    @abstractmethod
+    def compute(self) -> Tensors:
+        """What came out, over all ranks and the same on each."""
+
+
+class Statistic(Accumulator):
+    """What a metric must know of the reference. Computed in one pass for all metrics, then cached.
+
+    Attributes:
+        kind: names it. Statistics of one kind are equal, and computed once.
+        size: bytes that ``compute`` gives, known after ``begin``; small where nothing is said.
+    """
+
+    kind: str
+    size: int = 0
+
+
+class EvaluationMetric(Accumulator):
+    """One or more scores of the samples of a generator: a class that an experiment may name in ``evaluation.metrics``.
+
+    Attributes:
+        names: of its scores, the keys of what ``compute`` gives.
+    """
+
+    names: tuple[str, ...]
+
+    @property
+    def fields(self) -> dict[str, Plain]:
+        """What its scores hang on, for the protocol: a field of ``Protocol``, or any name of the metric's own."""
+        return {}
+
+    def check(self, shape: Sequence[int]) -> None:
+        """See that it measures samples of ``shape``, (C, H, W) or (d,): before anything is trained or drawn.
+
+        Raises:
+            ValueError: if not.
+        """
+
+    def statistics(self) -> Sequence[Statistic]:
+        """What it must know of the reference; comes back in ``Setting.reference``, by kind."""
+        return ()
+
+    def picture(self, reference: Images) -> Tensor | None:
+        """Something to look at beside the scores, uint8 [rows, columns, C, H, W]; None where there is nothing.
+
+        Only the rank that has seen the first samples has one.
+        """
+        return None

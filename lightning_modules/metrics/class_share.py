@@ -2,43 +2,40 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from lightning_modules.metrics.base import EvaluationMetric, Look, Needs, Setting, Tensors
 
 SURE = 0.9  # the probability over which a sample counts as clearly one class
 
 
-class ClassShare(Metric):
-    """Share of samples with a class of p > 0.9, and of each class (by largest logit).
-
-    Args:
-        num_classes: K of the logits.
+class ClassShare(EvaluationMetric):
+    """``confident``, the share of samples with a class of p > 0.9, ``class_min`` and ``class_max``, the smallest and
+    the largest share of a class (by largest logit).
     """
 
-    is_differentiable = False
-    full_state_update = False
+    names = ("confident", "class_min", "class_max")
+    needs = Needs.LOGITS | Needs.CLASSES
     histogram: Tensor
     sure: Tensor
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.add_state("histogram", torch.zeros(num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+    def begin(self, setting: Setting) -> None:
+        """Start at zero."""
+        self.add_state("histogram", torch.zeros(setting.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("sure", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, logits: Tensor) -> None:
-        """Add ``logits`` [N, K]."""
-        p, label = logits.double().softmax(1).max(1)
+    def update(self, look: Look) -> None:
+        """Add ``look.logits`` [N, K]."""
+        p, label = look.logits.double().softmax(1).max(1)
         # Not `bincount`, which has no deterministic form on a GPU.
         self.histogram += torch.nn.functional.one_hot(label, len(self.histogram)).sum(0)
         self.sure += (p > SURE).sum()
 
-    def compute(self) -> tuple[Tensor, Tensor]:
-        """The confident share, a scalar, and the share of each class [K], over all ranks; float64."""
-        count = self.histogram.sum().double()
-        return self.sure / count, self.histogram / count
+    def shares(self) -> Tensor:
+        """The share of each class [K], float64: of this rank's samples, or inside ``compute`` of all."""
+        return self.histogram / self.histogram.sum().double()
 
-
-def class_share(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Confident share and class shares [K] of ``logits`` [N, K] on this rank."""
-    metric = ClassShare(logits.shape[1]).to(logits.device)
-    metric.update(logits)
-    return metric.compute()
+    def compute(self) -> Tensors:
+        """The three shares over all ranks: scalars, float64."""
+        shares = self.shares()
+        confident = self.sure / self.histogram.sum().double()
+        return {"confident": confident, "class_min": shares.min(), "class_max": shares.max()}

@@ -1,145 +1,156 @@
 """The one evaluation: fakes against a reference under a protocol. Callback and command line both call it.
 
 Fakes come in blocks of 100, each drawn whole under a random stream keyed by (seed, block), and rank r takes blocks
-r::world: the fakes are the same for any number of ranks, and none is counted twice.
+r::world: the fakes are the same for any number of ranks, and none is counted twice. One forward pass of one extractor
+serves all metrics.
 """
 
-import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
-from lightning_modules.metrics.base import Extractor, Features
-from lightning_modules.metrics.cache import remembered
-from lightning_modules.metrics.class_share import ClassShare
-from lightning_modules.metrics.frechet import FeatureMoments, FrechetDistance, Moments
-from lightning_modules.metrics.inception_score import InceptionScore
-from lightning_modules.metrics.protocol import Plain, Protocol, metric_name
+from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images, Setting
+from lightning_modules.metrics.cache import Tensors, remembered
+from lightning_modules.metrics.protocol import QUANTISATION, Protocol, metric_name, settings
 from lightning_modules.metrics.ranks import rank_and_world
+from lightning_modules.metrics.reference import (
+    BLOCK,
+    Block,
+    looks,
+    real_blocks,
+    reference_statistics,
+    union,
+    what_defines,
+)
+from lightning_modules.metrics.standard import check_metrics, standard_metrics
 
-BLOCK = 100
 Sample = Callable[[int], Tensor]
-Block = tuple[Tensor, Tensor]  # images [n, C, H, W], their numbers [n]
 
 
-class Images(typing.Protocol):
-    """What an evaluation asks of a set of images (``datamodules.base.ImageSet``)."""
+class Measured(NamedTuple):
+    """What came out of an evaluation."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    def __len__(self) -> int: ...
-    def __getitem__(self, part: slice, /) -> Tensor: ...
+    scores: dict[str, float]  # the same on all ranks
+    pictures: dict[str, Tensor]  # by the name of the metric's first score, uint8 [rows, columns, C, H, W]; on rank 0
 
 
 def protocol_for(
     reference: Images,
     extractor: Extractor,
     fakes: int,
-    is_splits: int = 10,
+    metrics: Sequence[EvaluationMetric] = (),
     seed: int = 0,
     labels: str = "none",
     weights: str = "ema",
     checkpoint: str = "last",
     real: Images | None = None,
 ) -> Protocol:
-    """The protocol of scoring ``fakes`` images against all of ``reference``, with ``real`` as the floor.
+    """The protocol of scoring ``fakes`` samples by ``metrics`` against all of ``reference``, ``real`` being the floor.
 
     Raises:
-        ValueError: if the images do not fit the extractor, or there are too few.
+        ValueError: if the samples do not fit the extractor, there are too few, or the extractor lacks what a metric
+            needs.
     """
     shape = reference[0:1].shape[1:]
+    resize = extractor.fit(shape)
+    chosen = metrics or standard_metrics(extractor)
+    check_metrics(chosen, extractor, shape)
     return Protocol(
         data=reference.name,
         data_sha256=reference.sha256,
         resolution="x".join(map(str, shape)),
-        resize=extractor.fit(shape),
+        resize=resize,
         extractor=extractor.name,
         extractor_sha256=extractor.sha256,
         reference_split=reference.split,
         reference_count=len(reference),
         fakes=fakes,
         labels=labels,
+        quantisation=QUANTISATION if len(shape) == 3 else "none",
         weights=weights,
         precision=extractor.precision,
-        is_splits=is_splits if extractor.num_classes is not None else None,
         checkpoint=checkpoint,
         seed=seed,
         block=BLOCK,
         floor_split=None if real is None else real.split,
         floor_count=None if real is None else min(fakes, len(real)),
+        **settings(metric.fields for metric in chosen),  # type: ignore[arg-type]
     )
 
 
-def evaluate(generator: Sample, reference: Images, protocol: Protocol, extractor: Extractor) -> dict[str, float]:
-    """Score ``protocol.fakes`` images of ``generator`` against ``reference``.
+def evaluate(
+    generator: Sample,
+    reference: Images,
+    protocol: Protocol,
+    extractor: Extractor,
+    metrics: Sequence[EvaluationMetric] = (),
+) -> dict[str, float]:
+    """The scores alone of ``measure``."""
+    return measure(generator, reference, protocol, extractor, metrics).scores
+
+
+def measure(
+    generator: Sample,
+    reference: Images,
+    protocol: Protocol,
+    extractor: Extractor,
+    metrics: Sequence[EvaluationMetric] = (),
+) -> Measured:
+    """Score ``protocol.fakes`` samples of ``generator`` against ``reference``.
 
     Args:
-        generator: n -> uint8 images [n, C, H, W], drawn from torch's global random streams.
-        reference: real images.
+        generator: n -> uint8 images [n, C, H, W] (or float points [n, d], as the reference has them), drawn from
+            torch's global random streams.
+        reference: real images, or points.
         protocol: of these; see ``protocol_for``.
         extractor: the network of the protocol.
+        metrics: those of the protocol; none are FID, and IS and class shares where the extractor knows classes. They
+            are not changed.
 
     Returns:
-        ``fid``; ``is`` and ``is_std`` where the extractor has logits; ``confident`` (share of images with a class of
-        p > 0.9), ``class_min`` and ``class_max`` (smallest and largest share of a class) where its classes are those
-        of the data. Named after the extractor unless it is Inception: ``fid@digits-cnn``. The same on all ranks,
-        which must all call it. Random streams are left as they were.
+        Each metric's scores, named after the extractor that they were measured by unless it is Inception:
+        ``fid@digits-cnn``; and the metrics' pictures. All ranks must call it. Random streams are left as they were.
 
     Raises:
-        ValueError: if reference or extractor are not those of the protocol, or the fakes are no such images.
+        ValueError: if reference, extractor or metrics are not those of the protocol, or the fakes are no such samples.
     """
-    _check(protocol, reference, extractor)
-    blocks = fakes(generator, protocol, tuple(reference[0:1].shape[1:]))
-    return _score(blocks, protocol.fakes, reference, protocol, extractor)
+    of = _Comparison(reference, protocol, extractor, _chosen(metrics, protocol, extractor))
+    return of.measure(fakes(generator, protocol, of.shape), protocol.fakes)
 
 
-def floor(real: Images, reference: Images, protocol: Protocol, extractor: Extractor) -> dict[str, float]:
-    """What real images score: the first ``protocol.floor_count`` of ``real`` in the place of fakes.
+def floor(
+    real: Images,
+    reference: Images,
+    protocol: Protocol,
+    extractor: Extractor,
+    metrics: Sequence[EvaluationMetric] = (),
+) -> dict[str, float]:
+    """What real samples score: the first ``protocol.floor_count`` of ``real`` in the place of fakes.
 
     No generator is better than that but by memorising. There are as many of them as fakes, unless ``real`` is
     smaller: the protocol says. Cached like the reference.
     """
-    _check(protocol, reference, extractor)
+    of = _Comparison(reference, protocol, extractor, _chosen(metrics, protocol, extractor))
     count = protocol.floor_count
     if count is None or real.split != protocol.floor_split:
         raise ValueError(
             f"The protocol's floor is {count} images of split {protocol.floor_split}, these are of {real.split}."
         )
 
-    def compute() -> dict[str, Tensor]:
-        scores = _score(_real_blocks(real, count), count, reference, protocol, extractor)
+    def compute() -> Tensors:
+        scores = of.measure(real_blocks(real, count), count).scores
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
 
-    what = _reference_fields(reference, protocol) | {
-        "kind": "floor",
-        "real_sha256": real.sha256,
-        "count": count,
-        "is_splits": protocol.is_splits,
-    }
+    what = what_defines("floor", extractor.offers, reference, protocol)
+    what |= {"real_sha256": real.sha256, "count of real": count, "scores": " ".join(of.names)}
+    what |= {name: value for metric in of.metrics for name, value in metric.fields.items()}
     return {name: float(value) for name, value in remembered(what, compute, extractor.device).items()}
-
-
-def reference_moments(reference: Images, protocol: Protocol, extractor: Extractor) -> Moments:
-    """Mean and covariance of the reference features, on the extractor's device; computed once, then cached."""
-
-    def compute() -> dict[str, Tensor]:
-        metric = FeatureMoments(extractor.dim).to(extractor.device)
-        for image, _ in _real_blocks(reference, protocol.reference_count):
-            image = image.to(extractor.device)
-            metric.update(extractor(image).features)
-            if protocol.reference_mirror:
-                metric.update(extractor(image.flip(-1)).features)
-        return metric.compute()._asdict()
-
-    found = remembered(_reference_fields(reference, protocol), compute, extractor.device)
-    return Moments(found["mean"].to(extractor.device), found["cov"].to(extractor.device))
 
 
 def fakes(generator: Sample, protocol: Protocol, shape: tuple[int, ...]) -> Iterator[Block]:
@@ -148,14 +159,21 @@ def fakes(generator: Sample, protocol: Protocol, shape: tuple[int, ...]) -> Iter
     for block in range(rank, -(-protocol.fakes // protocol.block), world):
         start = block * protocol.block
         with _stream(key(protocol.seed, block)):
-            image = generator(protocol.block)
-        if image.dtype != torch.uint8 or tuple(image.shape[1:]) != shape:
-            raise ValueError(
-                f"The generator gives {image.dtype} samples of shape {tuple(image.shape[1:])}, the reference uint8 of "
-                f"{shape}: an evaluation needs both to be the same kind of image."
-            )
+            sample = generator(protocol.block)
+        _check_fakes(sample, shape)
         stop = min(start + protocol.block, protocol.fakes)
-        yield image[: stop - start], torch.arange(start, stop)
+        yield sample[: stop - start], torch.arange(start, stop)
+
+
+def _check_fakes(sample: Tensor, shape: tuple[int, ...]) -> None:
+    points = len(shape) != 3
+    if tuple(sample.shape[1:]) != shape or (sample.dtype != torch.uint8 and not points):
+        raise ValueError(
+            f"The generator gives {sample.dtype} samples of shape {tuple(sample.shape[1:])}, the reference "
+            f"{'points' if points else 'uint8'} of {shape}: an evaluation needs both to be the same kind of sample."
+        )
+    if points and not sample.isfinite().all():
+        raise ValueError("The generator gives points that are not finite: it has diverged, lower its learning rate.")
 
 
 @contextmanager
@@ -167,73 +185,63 @@ def _stream(seed: int) -> Iterator[None]:
         yield
 
 
-def _real_blocks(images: Images, count: int) -> Iterator[Block]:
-    rank, world = rank_and_world()
-    for start in range(rank * BLOCK, count, world * BLOCK):
-        stop = min(start + BLOCK, count)
-        yield images[start:stop], torch.arange(start, stop)
-
-
-def _score(
-    blocks: Iterable[Block], count: int, reference: Images, protocol: Protocol, extractor: Extractor
-) -> dict[str, float]:
-    scores = _Scores(reference_moments(reference, protocol, extractor), extractor, count, protocol.is_splits)
-    for image, index in blocks:
-        scores.update(extractor(image.to(extractor.device)), index.to(extractor.device))
-    return scores.compute()
-
-
-class _Scores:
+@dataclass
+class _Comparison:
     """All metrics of one evaluation, fed by one forward pass."""
 
-    def __init__(self, reference: Moments, extractor: Extractor, count: int, splits: int | None) -> None:
-        classes, device = extractor.num_classes, extractor.device
-        self.name = extractor.name
-        self.fid = FrechetDistance(reference).to(device)
-        self.inception_score: InceptionScore | None = None
-        self.share: ClassShare | None = None
-        if classes is not None and splits is not None:
-            self.inception_score = InceptionScore(classes, count, splits).to(device)
-        if classes is not None and extractor.own_classes:
-            self.share = ClassShare(classes).to(device)
+    reference: Images
+    protocol: Protocol
+    extractor: Extractor
+    metrics: Sequence[EvaluationMetric]
 
-    def update(self, seen: Features, index: Tensor) -> None:
-        self.fid.update(seen.features)
-        if seen.logits is not None and self.inception_score is not None:
-            self.inception_score.update(seen.logits, index)
-        if seen.logits is not None and self.share is not None:
-            self.share.update(seen.logits)
+    def __post_init__(self) -> None:
+        protocol, extractor = self.protocol, self.extractor
+        asked = (protocol.data_sha256, protocol.extractor, protocol.extractor_sha256)
+        given = (self.reference.sha256, extractor.name, extractor.sha256)
+        stated, fields = protocol.as_dict(), settings(metric.fields for metric in self.metrics)
+        if asked != given or any(stated[name] != value for name, value in fields.items()):
+            raise ValueError(
+                f"The protocol is of data {protocol.data} and extractor {protocol.extractor}, but this evaluation got "
+                f"{self.reference.name} and {extractor.name} of these or other hashes, or metrics of other settings: "
+                "build it with protocol_for."
+            )
+        self.shape = tuple(self.reference[0:1].shape[1:])
+        check_metrics(self.metrics, extractor, self.shape)
 
-    def compute(self) -> dict[str, float]:
-        scores = {"fid": self.fid.compute()}
-        if self.inception_score is not None:
-            scores["is"], scores["is_std"] = self.inception_score.compute()
-        if self.share is not None:
-            scores["confident"], shares = self.share.compute()
-            scores |= {"class_min": shares.min(), "class_max": shares.max()}
-        return {metric_name(metric, self.name): float(score) for metric, score in scores.items()}
+    @property
+    def names(self) -> list[str]:
+        return [name for metric in self.metrics for name in metric.names]
+
+    def measure(self, blocks: Iterable[Block], count: int) -> Measured:
+        running = self.begun(count)
+        needs = union(metric.needs for metric in running)
+        for look in looks(blocks, self.extractor, needs, self.reference):
+            for metric in running:
+                metric.update(look)
+        scores: dict[str, float] = {}
+        pictures: dict[str, Tensor] = {}
+        for metric in running:
+            scores |= {self.named(metric, name): float(value) for name, value in metric.compute().items()}
+            if (picture := metric.picture(self.reference)) is not None:
+                pictures[metric.names[0]] = picture
+        return Measured(scores, pictures)
+
+    def begun(self, count: int) -> list[EvaluationMetric]:
+        extractor = self.extractor
+        asked = [statistic for metric in self.metrics for statistic in metric.statistics()]
+        known = reference_statistics(self.reference, self.protocol, extractor, asked)
+        setting = Setting(self.shape, extractor.dim, extractor.num_classes or 0, count, known)
+        running = [deepcopy(metric) for metric in self.metrics]
+        for metric in running:
+            metric.begin(setting)
+            metric.to(extractor.device)
+        return running
+
+    def named(self, metric: EvaluationMetric, score: str) -> str:
+        return metric_name(score, self.extractor.name) if metric.needs else score
 
 
-def _check(protocol: Protocol, reference: Images, extractor: Extractor) -> None:
-    asked = (protocol.data_sha256, protocol.extractor, protocol.extractor_sha256)
-    given = (reference.sha256, extractor.name, extractor.sha256)
-    if asked != given:
-        raise ValueError(
-            f"The protocol is of data {protocol.data} and extractor {protocol.extractor}, but this evaluation got "
-            f"{reference.name} and {extractor.name} of these or other hashes: build it with protocol_for."
-        )
-
-
-def _reference_fields(reference: Images, protocol: Protocol) -> dict[str, Plain]:
-    return {
-        "kind": "moments",
-        "data": reference.name,
-        "split": reference.split,
-        "sha256": reference.sha256,
-        "count": protocol.reference_count,
-        "mirror": protocol.reference_mirror,
-        "resize": protocol.resize,
-        "extractor": protocol.extractor,
-        "extractor_sha256": protocol.extractor_sha256,
-        "precision": protocol.precision,
-    }
+def _chosen(
+    metrics: Sequence[EvaluationMetric], protocol: Protocol, extractor: Extractor
+) -> Sequence[EvaluationMetric]:
+    return metrics or standard_metrics(extractor, protocol.is_splits)

@@ -7,11 +7,13 @@ symmetric eigen-decompositions, real and finite also for fewer samples than dime
 gives NaN or imaginary parts. All in float64.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from lightning_modules.metrics.base import Accumulator, EvaluationMetric, Look, Needs, Setting, Statistic, Tensors
 
 
 class Moments(NamedTuple):
@@ -53,28 +55,24 @@ def _root(cov: Tensor) -> Tensor:
     return (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
 
 
-class FeatureSums(Metric):
-    """Sums from which moments follow: memory d^2, whatever the number of images; exact under DDP.
+class FeatureSums(Accumulator):
+    """Sums from which moments follow: memory d^2, whatever the number of images; exact under DDP."""
 
-    Args:
-        dim: d, the width of the features.
-    """
-
-    is_differentiable = False
-    full_state_update = False
+    needs = Needs.FEATURES
     total: Tensor
     outer: Tensor
     count: Tensor
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
+    def begin(self, setting: Setting) -> None:
+        """Start at zero."""
+        dim = setting.dim
         self.add_state("total", torch.zeros(dim, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("outer", torch.zeros(dim, dim, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, features: Tensor) -> None:
-        """Add ``features`` [N, d]."""
-        features = features.double()
+    def update(self, look: Look) -> None:
+        """Add ``look.features`` [N, d]."""
+        features = look.features.double()
         self.total += features.sum(0)
         self.outer += features.T @ features
         self.count += len(features)
@@ -84,30 +82,36 @@ class FeatureSums(Metric):
         return moments_of_sums(self.total, self.outer, int(self.count))
 
 
-class FeatureMoments(FeatureSums):
+class FeatureMoments(FeatureSums, Statistic):
     """Moments of a stream of features."""
 
-    def compute(self) -> Moments:
-        """Mean and covariance over all ranks."""
-        return self.moments()
+    kind = "moments"
+
+    def compute(self) -> Tensors:
+        """``mean`` [d] and ``cov`` [d, d] over all ranks, float64."""
+        return self.moments()._asdict()
 
 
-class FrechetDistance(FeatureSums):
-    """Squared Fréchet distance of a stream of features to a reference, FID where Inception made them.
+class FrechetDistance(FeatureSums, EvaluationMetric):
+    """``fid``: squared Fréchet distance of the features to those of the reference, FID where Inception made them."""
 
-    Args:
-        reference: moments of the reference features.
-    """
-
+    names = ("fid",)
     higher_is_better = False
     mean: Tensor
     cov: Tensor
 
-    def __init__(self, reference: Moments) -> None:
-        super().__init__(len(reference.mean))
-        self.register_buffer("mean", reference.mean, persistent=False)
-        self.register_buffer("cov", reference.cov, persistent=False)
+    def statistics(self) -> Sequence[Statistic]:
+        """Moments of the reference."""
+        return (FeatureMoments(),)
 
-    def compute(self) -> Tensor:
-        """The distance over all ranks: a scalar, float64."""
-        return frechet_distance(Moments(self.mean, self.cov), self.moments())
+    def begin(self, setting: Setting) -> None:
+        """Start at zero; hold the moments of the reference."""
+        super().begin(setting)
+        known, dim = setting.reference[FeatureMoments.kind], setting.dim
+        # Torchmetrics hands tensors of one element on as scalars.
+        self.register_buffer("mean", known["mean"].reshape(dim), persistent=False)
+        self.register_buffer("cov", known["cov"].reshape(dim, dim), persistent=False)
+
+    def compute(self) -> Tensors:
+        """``fid`` over all ranks: a scalar, float64."""
+        return {"fid": frechet_distance(Moments(self.mean, self.cov), self.moments())}

@@ -1,0 +1,58 @@
+"""The metrics of an evaluation: ours where nothing is said, those that a preset speaks of, or any that are given."""
+
+from collections.abc import Sequence
+
+from lightning_modules.metrics.base import EvaluationMetric, Extractor, Needs
+from lightning_modules.metrics.class_share import ClassShare
+from lightning_modules.metrics.frechet import FrechetDistance
+from lightning_modules.metrics.inception_score import InceptionScore
+from lightning_modules.metrics.kid import KID
+from lightning_modules.metrics.prdc import PRDC
+from lightning_modules.metrics.presets import Preset
+
+
+def standard_metrics(extractor: Extractor, is_splits: int | None = 10) -> list[EvaluationMetric]:
+    """FID, the Inception score in ``is_splits`` (none where None) and class shares, as far as ``extractor`` allows."""
+    metrics: list[EvaluationMetric] = [FrechetDistance()]
+    if is_splits is not None:
+        metrics.append(InceptionScore(is_splits))
+    return [metric for metric in (*metrics, ClassShare()) if metric.needs in extractor.offers]
+
+
+def metrics_of(preset: Preset, extractor: Extractor) -> list[EvaluationMetric]:
+    """FID and what else ``preset`` fixes settings of, as far as ``extractor`` allows."""
+    fixed = preset.fields
+    metrics: list[EvaluationMetric] = [FrechetDistance()]
+    if isinstance(splits := fixed.get("is_splits"), int):
+        metrics.append(InceptionScore(splits))
+    if isinstance(subsets := fixed.get("kid_subsets"), int) and isinstance(size := fixed.get("kid_subset_size"), int):
+        metrics.append(KID(subsets, size))
+    if isinstance(k := fixed.get("neighbours"), int) and isinstance(c := fixed.get("coverage_neighbours"), int):
+        metrics.append(PRDC(k, c))
+    return [metric for metric in metrics if metric.needs in extractor.offers]
+
+
+def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int]) -> None:
+    """See that ``extractor`` can serve all of ``metrics`` with samples of ``shape``, and no two give the same score.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    names = [name for metric in metrics for name in metric.names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Two metrics of one evaluation both give {', '.join(twice)}: remove one of them.")
+    for metric in metrics:
+        metric.check(shape)
+        missing = metric.needs & ~extractor.offers
+        if missing:
+            raise ValueError(
+                f"{type(metric).__name__} needs {_WORDS[missing]}, which the extractor {extractor.name} does not have: "
+                "choose another with evaluation.extractor, or remove the metric."
+            )
+
+
+_WORDS = {
+    Needs.LOGITS: "logits",
+    Needs.CLASSES: "classes that are the data's own",
+    Needs.LOGITS | Needs.CLASSES: "logits",
+}
