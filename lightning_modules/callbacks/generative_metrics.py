@@ -5,16 +5,14 @@ changes nothing: random streams and training modes are as they were, and the wei
 """
 
 import typing
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+from lightning_modules.callbacks.pictures import grid, show
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
 from lightning_modules.metrics.evaluate import floor, measure, protocol_for
@@ -152,17 +150,9 @@ class GenerativeMetrics(Scores):
         measured = measure(_generating(module).sample, reference, self.protocol, extractor, self.metrics)
         self.keep(module, measured.scores)
         if trainer.is_global_zero:
-            _show(trainer, module, measured.pictures)
+            for name, rows in measured.pictures.items():
+                show(trainer, module, name, grid(rows.flatten(0, 1), columns=rows.shape[1]))
         return {f"{prefix}/{name}": value for name, value in measured.scores.items()}
-
-
-def _show(trainer: L.Trainer, module: AtelierModule, pictures: Mapping[str, Tensor]) -> None:
-    for name, rows in pictures.items():
-        sheet = grid(rows.flatten(0, 1), columns=rows.shape[1])
-        save_png(sheet, Path(trainer.default_root_dir) / "samples" / f"{name}-{module.images_seen:09d}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image(name, [to_pil(sheet)], step=trainer.global_step)
 
 
 def _generating(module: L.LightningModule) -> Generates:

@@ -3,11 +3,14 @@
 from math import ceil
 from pathlib import Path
 
+import lightning as L
 import torch
+from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch import Tensor
 
 from datamodules.functional.files import replacing
+from lightning_modules.base import AtelierModule
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
@@ -37,3 +40,13 @@ def save_png(image: Tensor, path: Path) -> None:
     """Write uint8 ``image`` [C, H, W] to ``path``, whole or not at all."""
     with replacing(path) as file:
         to_pil(image).save(file, format="PNG")
+
+
+def show(trainer: L.Trainer, module: AtelierModule, name: str, sheet: Tensor) -> Path:
+    """Write uint8 ``sheet`` [C, H, W] as ``samples/<name>-<images seen>.png`` of the run, and give it to W&B."""
+    path = Path(trainer.default_root_dir) / "samples" / f"{name}-{module.images_seen:09d}.png"
+    save_png(sheet, path)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [to_pil(sheet)], step=trainer.global_step)
+    return path

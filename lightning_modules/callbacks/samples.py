@@ -4,11 +4,10 @@ from pathlib import Path
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+from lightning_modules.callbacks.pictures import grid, show
 
 
 class ImageGrid(Callback):
@@ -37,9 +36,4 @@ class ImageGrid(Callback):
         """Write every panel of the module."""
         assert isinstance(pl_module, AtelierModule)
         for name, images in pl_module.panels().items():
-            sheet = grid(images, self.columns)
-            self.last = Path(trainer.default_root_dir) / "samples" / f"{name}-{pl_module.images_seen:09d}.png"
-            save_png(sheet, self.last)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    logger.log_image(name, [to_pil(sheet)], step=trainer.global_step)
+            self.last = show(trainer, pl_module, name, grid(images, self.columns))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import DCGAN, He, Initialiser
 from lightning_modules.networks.latents import Gaussian, Latent
-from lightning_modules.networks.spectral import normalise_spectra
+from lightning_modules.networks.spectral import initialise
 
 
 def resolutions(size: int) -> list[int]:
@@ -54,9 +54,7 @@ class DCGANGenerator(Generator):
             layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True)]
             layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
-        self.apply(init or DCGAN())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or DCGAN(), spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -96,9 +94,7 @@ class DCGANDiscriminator(Discriminator):
             blocks.append(nn.Sequential(*block, nn.LeakyReLU(0.2, inplace=True)))
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Conv2d(maps[-1], 1, sides[0])
-        self.apply(init or (DCGAN() if batch_norm else He(slope=0.2)))
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or (DCGAN() if batch_norm else He(slope=0.2)), spectral_norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Orthogonal
 from lightning_modules.networks.latents import Gaussian, Latent
-from lightning_modules.networks.spectral import normalise_spectra
+from lightning_modules.networks.spectral import initialise
 
 
 def start(size: int, doublings: int) -> int:
@@ -60,10 +60,7 @@ class CollectionsGenerator(Generator):
         for before, after in pairwise([*maps, channels]):
             layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), deconvolution(before, after, bias=False)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
-        if init is not None:
-            self.apply(init)
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init, spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -99,10 +96,7 @@ class CollectionsDiscriminator(Discriminator):
             blocks.append(nn.Sequential(*block, *([nn.BatchNorm2d(after)] if batch_norm and i else [])))
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(maps[-1] * start(size, doublings=4) ** 2, 1)
-        if init is not None:
-            self.apply(init)
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init, spectral_norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
@@ -142,9 +136,7 @@ class DeepConvGenerator(Generator):
         for before, after in pairwise(maps):
             layers += [deconvolution(before, after, bias=True), nn.BatchNorm2d(after, eps=1e-4), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
-        self.apply(init or Orthogonal())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or Orthogonal(), spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -188,9 +180,7 @@ class DeepConvDiscriminator(Discriminator):
         last = nn.Sequential(nn.Conv2d(4 * width, 8 * width, 3, padding=1), *activation(8 * width))
         self.blocks = nn.Sequential(*blocks, last)
         self.head = nn.Linear(8 * width, 1)
-        self.apply(init or Orthogonal())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or Orthogonal(), spectral_norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""

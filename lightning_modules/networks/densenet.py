@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import He, Initialiser
 from lightning_modules.networks.latents import Gaussian, Latent
-from lightning_modules.networks.spectral import normalise_spectra
+from lightning_modules.networks.spectral import initialise
 
 Norm = Callable[[int], nn.Module]
 BOTTLENECK = 4  # maps of a layer's 1x1 convolution, in multiples of the growth
@@ -101,9 +101,7 @@ class DenseNetGenerator(Generator):
         layers += dense_block(maps, growth, depth, nn.BatchNorm2d)
         maps += depth * growth
         self.layers = nn.Sequential(*layers, nn.BatchNorm2d(maps), nn.ReLU(), nn.Conv2d(maps, channels, 3, padding=1))
-        self.apply(init or He())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or He(), spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -146,9 +144,7 @@ class DenseNetDiscriminator(Discriminator):
         maps += depth * growth
         self.blocks = nn.Sequential(*blocks, nn.Sequential(*last, norm(maps), nn.ReLU()))
         self.head = nn.Linear(maps, 1)
-        self.apply(init or He())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or He(), spectral_norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Xavier
 from lightning_modules.networks.latents import Gaussian, Latent
-from lightning_modules.networks.spectral import normalise_spectra
+from lightning_modules.networks.spectral import initialise
 
 POOLINGS = {"sum": torch.sum, "mean": torch.mean}
 
@@ -100,14 +100,15 @@ class DownBlock(nn.Module):
         return self.pool(h) + self.shortcut(self.pool(x))
 
 
-def initialise(net: nn.Module, init: Initialiser | None) -> None:
-    """``init``, or Xavier as in SNGAN's code: gain 2^0.5 in the residual convolutions, 1 elsewhere; biases 0."""
-    net.apply(init or Xavier())
-    if init is None:
-        for block in net.modules():
-            if isinstance(block, UpBlock | DownBlock):
-                block.conv_1.apply(Xavier(2**0.5))
-                block.conv_2.apply(Xavier(2**0.5))
+class ResidualXavier(Xavier):
+    """As in SNGAN's code: gain 2^0.5 in the two convolutions of a residual block, 1 elsewhere; biases 0."""
+
+    def __call__(self, module: nn.Module) -> None:
+        """``apply`` comes to a block after its layers, and so draws those two again."""
+        super().__call__(module)
+        if isinstance(module, UpBlock | DownBlock):
+            for convolution in (module.conv_1, module.conv_2):
+                Xavier(2**0.5)(convolution)
 
 
 class ResNetGenerator(Generator):
@@ -149,9 +150,7 @@ class ResNetGenerator(Generator):
             nn.Conv2d(maps[-1], channels, 3, padding=1),
             nn.Tanh(),
         )
-        initialise(self, init)
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or ResidualXavier(), spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -189,9 +188,7 @@ class ResNetDiscriminator(Discriminator):
         self.blocks = nn.Sequential(*blocks)
         self.pool = POOLINGS[pooling]
         self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias if head_bias is None else head_bias)
-        initialise(self, init)
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or ResidualXavier(), spectral_norm)
 
     def features(self, x: Tensor) -> Tensor:
         """What the head judges of ``x`` [N, channels, size, size]: [N, maps of the last block]."""

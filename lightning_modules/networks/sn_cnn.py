@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Normal
 from lightning_modules.networks.latents import Gaussian, Latent
-from lightning_modules.networks.spectral import normalise_spectra
+from lightning_modules.networks.spectral import initialise
 
 STARTS = {28: 7, 32: 4, 48: 6, 64: 8}  # side of the image in px to the side that it grows from
 
@@ -58,9 +58,7 @@ class SNCNNGenerator(Generator):
             layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1))
             layers += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
-        self.apply(init or Normal())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or Normal(), spectral_norm)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to images [N, channels, size, size] in [-1, 1]; ``y`` is not used."""
@@ -95,9 +93,7 @@ class SNCNNDiscriminator(Discriminator):
             maps *= 2
         self.blocks = nn.Sequential(*[nn.Sequential(layer, nn.LeakyReLU(0.1, inplace=True)) for layer in convolutions])
         self.head = nn.Linear(maps * STARTS[size] ** 2, 1)
-        self.apply(init or Normal())
-        if spectral_norm:
-            normalise_spectra(self)
+        initialise(self, init or Normal(), spectral_norm)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""

@@ -14,7 +14,7 @@ from torch.amp.autocast_mode import is_autocast_available
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from lightning_modules.networks.init import LAYERS
+from lightning_modules.networks.init import LAYERS, Initialiser
 
 FIRST_ITERATIONS = 15  # before the first forward, as torch has it
 EPSILON = 1e-12  # least length that a vector is divided by
@@ -75,3 +75,11 @@ def normalise_spectra(net: nn.Module) -> None:
         if isinstance(module, LAYERS):
             output_dim = int(isinstance(module, nn.ConvTranspose2d))
             parametrize.register_parametrization(module, "weight", SpectralNorm(module.weight, output_dim))
+
+
+def initialise(net: nn.Module, init: Initialiser | None, spectral_norm: bool) -> None:
+    """Draw the weights of ``net`` by ``init``, or leave them, and normalise their spectra where asked to: last."""
+    if init is not None:
+        net.apply(init)
+    if spectral_norm:
+        normalise_spectra(net)
