@@ -10,7 +10,6 @@
 5. It is resized by one of Pillow's kernels, antialiased (the kernel widens when it shrinks), rounded to 8 bits.
 """
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +63,8 @@ class Decoding:
             then a file that is not square is refused, never squashed.
         background: grey level, 0 to 255, under transparent pixels.
         max_pixels: a file with more is refused by its header.
+        exact: take files as they are, and refuse those of another size, grey among colour or colour among grey, and
+            those with transparent pixels.
 
     Raises:
         ValueError: settings that no image can follow.
@@ -75,6 +76,7 @@ class Decoding:
     crop: Crop = "centre"
     background: int = 255
     max_pixels: int = 2**26
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -97,9 +99,11 @@ class Decoding:
     @property
     def max_bytes(self) -> int:
         """A file with more bytes holds more than ``max_pixels``, or is none of the formats."""
-        return BYTES_A_PIXEL * self.max_pixels + 2**20
+        return most_bytes(self.max_pixels)
 
     def __str__(self) -> str:
+        if self.exact:
+            return f"{self.size} px, {'colour' if self.channels == 3 else 'grey'}, as they are"
         cut = {"centre": "centre crop", "none": "no crop"}.get(str(self.crop), f"centre crop {self.crop}")
         return f"{cut}, {self.resize} to {self.size} px, {'colour' if self.channels == 3 else 'grey'}"
 
@@ -109,29 +113,14 @@ class Decoding:
         Raises:
             BadImageError: no image comes out, and why.
         """
-        if not content:
-            raise BadImageError("empty file")
-        try:
-            with Image.open(BytesIO(content), formats=FORMATS) as image:
-                self._check(image)
-                return self._convert(image)
-        except BadImageError:
-            raise
-        except UnidentifiedImageError:
-            raise BadImageError("not an image, or one without a whole header") from None
-        except Image.DecompressionBombError as error:
-            pixels = int("".join(filter(str.isdigit, str(error).split("exceeds")[0])))
-            raise BadImageError(f"{pixels:,} pixels are more than max_pixels {self.max_pixels:,}") from None
-        except Exception as error:  # a decoder that meets damage raises anything
-            said = " ".join(str(error).split(" (")[0].split())  # without numbers that hang on a library's buffers
-            raise BadImageError(f"damaged: {said or type(error).__name__}") from error
+        with opened(content, self.max_pixels) as image:
+            self._check(image)
+            return self._convert(image)
 
     def _check(self, image: Image.Image) -> None:
         width, height = image.size
-        if math.prod(image.size) > self.max_pixels:
-            raise BadImageError(
-                f"{width} x {height} = {width * height:,} pixels are more than max_pixels {self.max_pixels:,}"
-            )
+        if self.exact and (width, height) != (self.size, self.size):
+            raise BadImageError(f"{width} x {height} and not {self.size} x {self.size}")
         if self.crop == "none" and width != height:
             raise BadImageError(f"{width} x {height} is not square and crop is none")
         if isinstance(self.crop, int) and min(image.size) < self.crop:
@@ -165,6 +154,8 @@ class Decoding:
         wanted = "RGB" if self.channels == 3 else "L"
         if image.mode == wanted and not image.has_transparency_data:
             return image
+        if self.exact:
+            self._check_exact(image)
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
             changes.append("16 bits to 8")
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -184,10 +175,67 @@ class Decoding:
         # a palette knows its colours, a grey of it is that of those
         return (image.convert("RGB") if image.mode == "P" else image).convert(wanted)
 
+    def _check_exact(self, image: Image.Image) -> None:
+        if image.has_transparency_data:
+            raise BadImageError("transparent pixels")
+        if image.mode.startswith(("I", "F")):
+            raise BadImageError("more than 8 bits a pixel and channel")
+        grey = image.mode in ("1", "L")
+        if grey != (self.channels == 1):
+            raise BadImageError("grey and not colour" if grey else "colour and not grey")
+
     def _on_ground(self, image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", image.size, (self.background,) * 3 + (255,))
         ground.alpha_composite(image)
         return ground
+
+
+def decode_whole(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
+    """The pixels of the file whose bytes are ``content``, whatever its size, and nothing done to them.
+
+    Returns:
+        uint8 [H, W] of grey, [H, W, 3] of colour; of a palette the colours that it stands for.
+
+    Raises:
+        BadImageError: no image comes out, or one with alpha or other than 8 bits a channel, and why.
+    """
+    with opened(content, max_pixels) as image:
+        if image.has_transparency_data or image.mode not in ("L", "RGB", "P"):
+            raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB without transparency")
+        return np.array(image.convert("RGB") if image.mode == "P" else image)  # a copy, which torch may write to
+
+
+def most_bytes(max_pixels: int) -> int:
+    """A file with more bytes holds more than ``max_pixels``, or is none of the formats."""
+    return BYTES_A_PIXEL * max_pixels + 2**20
+
+
+@contextmanager
+def opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The image in ``content``, its header read and found to promise no more than ``max_pixels``.
+
+    Raises:
+        BadImageError: it cannot be opened, or the block meets damage in it.
+    """
+    if not content:
+        raise BadImageError("empty file")
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                pixels = f"{width} x {height} = {width * height:,}"
+                raise BadImageError(f"{pixels} pixels are more than max_pixels {max_pixels:,}")
+            yield image
+    except BadImageError:
+        raise
+    except UnidentifiedImageError:
+        raise BadImageError("not an image, or one without a whole header") from None
+    except Image.DecompressionBombError as error:
+        promised = int("".join(filter(str.isdigit, str(error).split("exceeds")[0])))
+        raise BadImageError(f"{promised:,} pixels are more than max_pixels {max_pixels:,}") from None
+    except Exception as error:  # a decoder that meets damage raises anything
+        said = " ".join(str(error).split(" (")[0].split())  # without numbers that hang on a library's buffers
+        raise BadImageError(f"damaged: {said or type(error).__name__}") from error
 
 
 def _may_be_turned(image: Image.Image) -> bool:

@@ -118,24 +118,30 @@ def remembered(
 
 
 class Progress:
-    """Says how many files are read, after two seconds and then now and then; on a terminal in one line."""
+    """Says how far a long work is, after two seconds and then now and then; on a terminal in one line.
 
-    def __init__(self, name: str, total: int) -> None:
-        self.name, self.total = name, total
+    Args:
+        name: of what is worked on.
+        total: how many there are.
+        done: what has been done to those that are behind.
+    """
+
+    def __init__(self, name: str, total: int, done: str = "files read") -> None:
+        self.name, self.total, self.done = name, total, done
         self.interactive = sys.stdout.isatty()
         self._started = time.monotonic()
         self._next = self._started + 2
         self._shown = False
 
     def show(self, done: int) -> None:
-        """Say that ``done`` files are read, if it is time."""
+        """Say that ``done`` are behind, if it is time."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next, self._shown = now + (0.5 if self.interactive else 15), True
         done = min(done, self.total)
         left = (now - self._started) * (self.total - done) / max(done, 1)
-        text = f"{self.name}: {done:,} of {self.total:,} files read, {left:.0f} s left"
+        text = f"{self.name}: {done:,} of {self.total:,} {self.done}, {left:.0f} s left"
         say(f"\r\x1b[2K{text}" if self.interactive else text, end="" if self.interactive else "\n")
 
     def end(self) -> None:

@@ -1,6 +1,7 @@
 """What reading image files found: which were left out and why, and what was done to the others."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,10 +58,9 @@ class Report:
             " them, or set data.init_args.on_bad to skip."
         )
 
-    def examples(self, n: int = 5) -> str:
-        """The first ``n`` faults, and how many more there are."""
-        shown = "; ".join(f"{fault.name} ({fault.reason})" for fault in self.faults[:n])
-        return f"{shown} and {len(self.faults) - n:,} more" if len(self.faults) > n else shown
+    def examples(self) -> str:
+        """The first faults, and how many more there are."""
+        return examples(self.faults)
 
     def as_dict(self) -> dict[str, Any]:
         """The findings as plain values, for a run's record."""
@@ -75,6 +75,12 @@ class Report:
             "changed": dict(self.changes),
             "passed_over": dict(self.others),
         }
+
+
+def examples(faults: Sequence[Fault], n: int = 5) -> str:
+    """The first ``n`` of ``faults`` in words, and how many more there are."""
+    shown = "; ".join(f"{fault.name} ({fault.reason})" for fault in faults[:n])
+    return f"{shown} and {len(faults) - n:,} more" if len(faults) > n else shown
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -50,6 +50,12 @@ def _sample(argv: Sequence[str]) -> int:
     return sample(argv)
 
 
+def _evaluate(argv: Sequence[str]) -> int:
+    from experiments.evaluate import evaluate
+
+    return evaluate(argv)
+
+
 def _export(argv: Sequence[str]) -> int:
     from experiments.export import export
 
@@ -112,7 +118,35 @@ COMMANDS = {
         _fit,
     ),
     "validate": Command("score a run on its validation data", WEIGHTS.format("validate") + CONFIGURATION, _validate),
-    "test": Command("score a run on its test data", WEIGHTS.format("test") + CONFIGURATION, _test),
+    "test": Command(
+        "score a run on its test data",
+        WEIGHTS.format("test")
+        + "  atelier test EXPERIMENT               one without weights, such as super_resolution/bicubic\n"
+        + "\n  --out FILE.json      also write the scores as a record; must be new"
+        + CONFIGURATION,
+        _test,
+    ),
+    "evaluate": Command(
+        "score a generator, or images against images, under a named protocol",
+        """  atelier evaluate RUN_DIR_OR_CKPT [options]
+  atelier evaluate EXPERIMENT --ckpt FILE [options]
+  atelier evaluate IMAGES REFERENCE [options]   each a folder, a .zip archive, a folder in one (faces.zip/test), or
+                                                an array of images in a .npy, .npz or .pt file
+  atelier evaluate --cache show|clear           what is remembered of references
+
+  --metrics A,B        of fid, is, classes, kid, prdc, neighbours, modes, swd, spectrum, diversity; all for all that
+                       suit; psnr, ssim, ms_ssim, mae, lpips compare image with image, paired by name
+  --protocol NAME      measure as a published table was: studiogan-v0.4, studiogan-v0.3, mimicry, collections,
+                       stylegan2-ada, clean, or atelier; says what could not be followed
+  --extractor NAME     inception, or one of this repository's, such as mnist-cnn; --weights FILE for its weights
+  --fakes N            how many are scored
+  --out FILE           also write the scores as JSON; must be new; pictures go beside it
+  of a run: --seeds N  so many evaluations with other fakes: mean and standard deviation
+            --split train|test of the reference, --floor yes|no to score real images too, --ckpt last|best
+  of images: --size N, --channels 1|3, --background 0..255 to change those that are not alike
+  of pairs: --colour rgb|grey|y8|y|y8_full, --shave N pixels at each side""",
+        _evaluate,
+    ),
     "predict": Command(
         "write a run's predictions on its test data into a file",
         WEIGHTS.format("predict") + "\n  --out FILE           predictions.pt unless given" + CONFIGURATION,

@@ -11,6 +11,7 @@ from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, Checkpoi
 from lightning_modules.callbacks.classification import ClassificationScores
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.collapse import CollapseWatch
+from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.layer_sync import RankBatchNormSync
 from lightning_modules.callbacks.progress import ProgressLine
@@ -21,6 +22,7 @@ HOUSE: dict[str, type[Callback]] = {
     "clock": Clock,
     "evaluation": GenerativeMetrics,
     "classification": ClassificationScores,
+    "fidelity": FidelityScores,
     "samples": ImageGrid,
     "collapse": CollapseWatch,
     "checkpoint": Checkpoints,

@@ -1,22 +1,26 @@
 """``atelier validate``, ``test`` and ``predict``: look at a trained model. They make no run directory."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 
+from datamodules.functional.files import replacing
 from experiments.catalogue import experiments, find_file
-from experiments.errors import UserError
+from experiments.errors import RunError, UserError, sentence_of
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
 from experiments.request import Request, read_request
 from experiments.runs import RunDirectory, open_run
 from experiments.train import parse, say
-from experiments.weights import check_weights, read_checkpoint
+from experiments.weights import check_weights, has_weights, read_checkpoint
+from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.scores import Scores
 
 WRITERS = ("clock", "samples", "checkpoint", "record", "progress")  # callbacks that only training needs
@@ -51,10 +55,15 @@ def find_subject(request: Request, command: str) -> Subject:
     if which in ("last", "best"):
         if target is not None and "--ckpt" not in request.own and target not in experiments():
             raise UserError(f"{target} is no run directory: runs lie in runs/<experiment>/<time>-s<seed>")
-        raise UserError(
-            f"{command} needs trained weights: give a run directory, or `atelier {command} EXPERIMENT --ckpt FILE`"
-        )
+        raise lacks_weights(command)
     return Subject(parse(request, command), Path(which), None, which)
+
+
+def lacks_weights(command: str) -> UserError:
+    """What ``command`` says without a checkpoint."""
+    return UserError(
+        f"{command} needs trained weights: give a run directory, or `atelier {command} EXPERIMENT --ckpt FILE`"
+    )
 
 
 def in_run(run: RunDirectory, checkpoint: Path, request: Request, which: str) -> Subject:
@@ -72,14 +81,36 @@ def prepare(argv: Sequence[str], command: str, *own: str) -> tuple[Request, Subj
     hush_lightning()
     request = read_request(argv, own=("--ckpt", *own))
     subject = find_subject(request, command)
-    switch_off(subject.cli, *WRITERS)
-    subject.cli.config.trainer.logger = False
-    subject.cli.build()
+    build(subject.cli, subject.which)
     check_weights(subject.cli.model, read_checkpoint(subject.checkpoint), subject.checkpoint)
-    evaluation = subject.cli.config_init.evaluation
-    if isinstance(evaluation, GenerativeMetrics):
-        evaluation.checkpoint = subject.which
     return request, subject
+
+
+def build(cli: AtelierCLI, which: str | None) -> None:
+    """Build what looking needs; protocols name the checkpoint ``which``."""
+    switch_off(cli, *WRITERS)
+    cli.config.trainer.logger = False
+    cli.build()
+    for callback in (cli.config_init.evaluation, cli.config_init.fidelity):
+        if isinstance(callback, GenerativeMetrics | FidelityScores):
+            callback.checkpoint = which
+
+
+def without_checkpoint(request: Request, command: str) -> AtelierCLI | None:
+    """The experiment of ``request``, where it is named without a checkpoint and has no weights that one could hold.
+
+    Raises:
+        UserError: it has.
+    """
+    target = request.target
+    named = bool(request.configs) if target is None else target in experiments() or target.endswith((".yaml", ".yml"))
+    if not named or "--ckpt" in request.own:
+        return None
+    cli = parse(request, command)
+    build(cli, None)
+    if has_weights(cli.model):
+        raise lacks_weights(command)
+    return cli
 
 
 def validate(argv: Sequence[str]) -> int:
@@ -88,28 +119,62 @@ def validate(argv: Sequence[str]) -> int:
 
 
 def test(argv: Sequence[str]) -> int:
-    """Print the scores on the test data."""
-    return score(argv, "test", L.Trainer.test)
+    """Print the scores on the test data; with ``--out`` write them into a record, too."""
+    return score(argv, "test", L.Trainer.test, "--out")
 
 
-def score(argv: Sequence[str], command: str, look: Callable[..., object]) -> int:
+def score(argv: Sequence[str], command: str, look: Callable[..., object], *own: str) -> int:
     """Run one evaluation loop of the trainer and print each score by name, then how they were measured."""
-    _, subject = prepare(argv, command)
-    model, data = subject.cli.model, subject.cli.datamodule
+    hush_lightning()
+    request = read_request(argv, own=("--ckpt", *own))
+    out = Path(request.own["--out"]) if "--out" in request.own else None
+    if out is not None and out.exists():
+        raise UserError(f"{out} exists and is not overwritten: give another --out")
+    cli, checkpoint = without_checkpoint(request, command), None
+    if cli is None:
+        _, subject = prepare(argv, command, *own)
+        cli, checkpoint = subject.cli, subject.checkpoint
     with tempfile.TemporaryDirectory() as folder:
-        trainer = subject.cli.make_trainer(Path(folder))
-        with users_mistakes():
-            look(trainer, model, datamodule=data, ckpt_path=subject.checkpoint, verbose=False)
+        recorders = [] if out is None else [RunRecord(cli.config.experiment)]
+        trainer = cli.make_trainer(Path(folder), first=recorders)
+        try:
+            with users_mistakes():
+                look(trainer, cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, verbose=False)
+        except FloatingPointError as error:
+            raise RunError(sentence_of(error)) from error
+        if out is not None:
+            keep_record(Path(folder), out)
+    show_scores(trainer)
+    if out is not None:
+        say(f"record: {out}")
+    return 0
+
+
+def keep_record(folder: Path, out: Path) -> None:
+    """Take the record of ``folder``, which rank 0 wrote, to ``out``."""
+    if (folder / "record.json").is_file():
+        with replacing(out) as file:
+            file.write((folder / "record.json").read_bytes())
+
+
+def show_scores(trainer: L.Trainer) -> None:
+    """Print each score by name, then how they were measured."""
     scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
     width = max(map(len, scores), default=0)
     for name, value in scores.items():
         say(f"{name:{width}}  {value:.6g}")
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Scores):
-            say("measured by: " + ", ".join(f"{name} {value}" for name, value in callback.described.items()))
+            say(f"measured by: {in_words(callback.described)}")
     if not scores:
         say("this experiment has no scores: give it an evaluation")
-    return 0
+
+
+def in_words(fields: Mapping[str, Any]) -> str:
+    """The fields of a protocol in one line, without those that are None."""
+    said = {name: value for name, value in fields.items() if value is not None}
+    parts = {name: f"({in_words(value)})" if isinstance(value, Mapping) else value for name, value in said.items()}
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 def predict(argv: Sequence[str]) -> int:
@@ -118,7 +183,7 @@ def predict(argv: Sequence[str]) -> int:
     out = Path(request.own.get("--out", "predictions.pt"))
     if out.exists():
         raise UserError(f"{out} exists and is not overwritten: give another --out")
-    switch_off(subject.cli, "evaluation", "classification")
+    switch_off(subject.cli, "evaluation", "classification", "fidelity")
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.cli.make_trainer(Path(folder))
         with users_mistakes():

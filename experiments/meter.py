@@ -1,12 +1,10 @@
 """What a training step costs: floating-point operations of each player, memory, seconds. Looked at on real steps.
 
-Operations are those that ``torch.utils.flop_counter`` has formulas for: convolutions, matrix products and attention, a
-multiply-add as two, backward passes and gradient penalties included. Its own mode follows modules by hooks that refuse
-double backward, hence ours. Compiled networks are counted in their eager form.
+Operations are counted as in the run's record (``lightning_modules/callbacks/cost.py``), backward passes and gradient
+penalties included. Compiled networks are counted in their eager form.
 """
 
 import math
-import time
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -20,9 +18,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.cost import Operations, now
 from lightning_modules.losses.penalties import Penalty
 
 LONGEST_CYCLE = 100  # steps that are looked at where lazy penalties would take longer to meet again
@@ -35,26 +33,6 @@ class Penalised(Protocol):
     """A family with lazy penalties."""
 
     penalties: Sequence[Penalty]
-
-
-class Operations(TorchDispatchMode):
-    """Counts floating-point operations while it is open.
-
-    Attributes:
-        total: so far.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run ``func`` and add what it costs."""
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func.overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
-        return out
 
 
 class Allocations(TorchDispatchMode):
@@ -147,7 +125,7 @@ class Meter(Callback):
             self.weigh(pl_module, tensors(batch))
         elif step == self._time:
             self._until = self.cycle
-            self._start = self.now(pl_module)
+            self._start = now(pl_module.device)
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         """A player is about to move: what has been computed since the last one's is its own."""
@@ -164,7 +142,7 @@ class Meter(Callback):
         if self._weigh < step <= self._time:
             self.peak = max(self.peak, self.peak_of_step(pl_module))
         if step - self._time == self._until > 0:
-            passed = self.now(pl_module) - self._start
+            passed = now(pl_module.device) - self._start
             self.timed, self.seconds = self._until, passed / self._until
             self._until *= 2
             trainer.should_stop = passed >= ENOUGH_SECONDS
@@ -191,13 +169,6 @@ class Meter(Callback):
         if self._allocations is None:
             return torch.cuda.max_memory_allocated(module.device)
         return self._allocations.peak
-
-    @staticmethod
-    def now(module: L.LightningModule) -> float:
-        """Seconds, when the device has done what it was given."""
-        if module.device.type == "cuda":
-            torch.cuda.synchronize(module.device)
-        return time.perf_counter()
 
 
 def standing(module: AtelierModule) -> dict[str, list[Tensor]]:

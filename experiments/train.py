@@ -17,7 +17,7 @@ from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
 from experiments.request import Request, find_layers, read_request
 from experiments.resume import refuse_changes
 from experiments.runs import RUN_DIR_VARIABLE, RunDirectory, create_run, inherited_run, is_child_rank, open_run
-from experiments.weights import check_weights, read_checkpoint
+from experiments.weights import check_weights, has_weights, read_checkpoint
 from lightning_modules.callbacks.loggers import Run, RunLogger
 
 
@@ -78,12 +78,14 @@ def sound(request: Request) -> AtelierCLI:
     """The experiment that ``request`` asks to train, parsed and built.
 
     Raises:
-        UserError: it cannot be, or it has no length.
+        UserError: it cannot be, it has nothing to train, or no length.
     """
     cli = parse(request, "fit")
+    cli.build()
+    if not has_weights(cli.model):
+        raise UserError(f"{cli.config.experiment} has no weights to train: `atelier test` measures it as it is")
     if cli.config.clock is None:
         raise UserError("this experiment has no length: give clock.g_steps, clock.kimg or clock.epochs")
-    cli.build()
     return cli
 
 

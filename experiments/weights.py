@@ -48,6 +48,11 @@ def check_weights(model: L.LightningModule, checkpoint: dict[str, Any], path: Pa
     )
 
 
+def has_weights(model: L.LightningModule) -> bool:
+    """Whether ``model`` has a parameter that training could have given it."""
+    return next(model.parameters(), None) is not None
+
+
 def load_weights(model: L.LightningModule, path: Path) -> int:
     """Put the weights of the checkpoint at ``path`` into ``model`` and return its step.
 

@@ -72,6 +72,7 @@ class AtelierModule(L.LightningModule):
         self.is_logged = False  # whether the loggers will write this step's row
         self._images_averaged = 0
         self._resumed = False
+        self._loaded_step = 0  # the checkpoint's: a validation or test of it has no steps of its own
         self._guard = FiniteGuard()
         self._base_lr: list[list[float]] = []
 
@@ -233,7 +234,7 @@ class AtelierModule(L.LightningModule):
     def counters(self) -> dict[str, float]:
         """The x-axes of every chart: steps of D (the clock), of G, and thousands of images."""
         return {
-            "d_step": float(self.global_step),
+            "d_step": float(max(self.global_step, self._loaded_step)),
             "g_step": float(self.g_step),
             "kimg": self.images_seen / 1000,
         }
@@ -278,14 +279,14 @@ class AtelierModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counters back."""
-        self._resumed = True
+        self._resumed, self._loaded_step = True, checkpoint["global_step"]
         counters = checkpoint["counters"]
         self.images_seen, self.g_step = counters["images_seen"], counters["g_step"]
         self._images_averaged = counters["images_averaged"]
 
-    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
         """Nothing of its own: callbacks look at the evaluated network. There, so that validation runs at all."""
 
-    def test_step(self, batch: Any, batch_idx: int) -> Any:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
         """As in validation."""
-        return self.validation_step(batch, batch_idx)
+        return self.validation_step(batch, batch_idx, dataloader_idx)

@@ -42,7 +42,7 @@ class Classifier(ReconstructionModule):
         self.note({"train/accuracy": (logits.argmax(1) == y).float().mean()})
         return {"ce": cross_entropy(logits, y, label_smoothing=self.label_smoothing)}
 
-    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The evaluated network's logits, for the callbacks."""
         return self(batch[0])
 

@@ -21,6 +21,13 @@ class StatesItsClasses(Protocol):
 
 
 @runtime_checkable
+class StatesItsScales(Protocol):
+    """What a data module for super-resolution says of its pairs."""
+
+    scales: tuple[int, ...]
+
+
+@runtime_checkable
 class StatesItsFindings(Protocol):
     """What a data module that reads image files says of them, for the run's record."""
 

@@ -64,9 +64,17 @@ class ReconstructionModule(AtelierModule):
         """The one optimizer."""
         return self.remember_learning_rates([self.optimizer(self.network.parameters())])
 
+    def inputs(self, x: Tensor, y: Tensor) -> tuple[Any, ...]:
+        """What of a batch the network is given: the condition."""
+        return (y,)
+
+    def restore(self, batch: Sequence[Tensor]) -> Tensor:
+        """The evaluated network's image of a batch (x, y), to be compared with x."""
+        return self(*self.inputs(*batch))
+
     def terms(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Named scalar terms of the objective on one batch: each loss between network(y) and x."""
-        prediction = self.network(y)
+        """Named scalar terms of the objective on one batch: each loss between the network's image and x."""
+        prediction = self.network(*self.inputs(x, y))
         return {loss.name: loss(prediction, x) for loss in self.losses}
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -90,4 +98,4 @@ class ReconstructionModule(AtelierModule):
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """The evaluated network's image of the condition."""
-        return self(batch[1])
+        return self.restore(batch)

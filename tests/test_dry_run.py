@@ -12,7 +12,8 @@ from toys import trainer
 from datamodules.digits import Digits
 from experiments import meter
 from experiments.cli import main
-from experiments.meter import Allocations, Meter, Operations
+from experiments.meter import Allocations, Meter
+from lightning_modules.callbacks.cost import Operations
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.classifier import Classifier
 from lightning_modules.ema import EMASettings

@@ -26,7 +26,10 @@ KEYS = {
     "wall_seconds": {},
     "clock": {"d_step", "g_step", "kimg", "total_d_steps"},
     "scores": {},
-    "cost": {"parameters", "images_per_second", "peak_memory_mb", "checkpoint_mb"},
+    "cost": {
+        *("parameters", "sample_shape", "flops_per_sample", "images_per_second", "sampling_images_per_second"),
+        *("peak_memory_mb", "checkpoint_mb"),
+    },
     "code": {"commit", "dirty"},
     "versions": {"torch", "torchvision", "lightning", "torchmetrics", "lightning-atelier", "python"},
     "hardware": {"accelerator", "devices", "gpu", "cpu", "threads", "precision"},

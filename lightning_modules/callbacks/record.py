@@ -1,9 +1,9 @@
 """The run's record: what was run, on what, for how long, and what came out, as one JSON file."""
 
 import json
+import math
 import os
 import platform
-import resource
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from datamodules.functional.files import replacing
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.callbacks.cost import SampleMeter, cost
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.contract import StatesItsFindings
@@ -47,25 +48,51 @@ class RunRecord(Callback):
         self._source: dict[str, Any] = {}
         self._images_at_start = 0
         self._summary: list[str] = []
+        self._meter = SampleMeter()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the stopwatch and write down what is known already."""
+        self.begin(pl_module)
+        self.write(trainer, pl_module)
+
+    def begin(self, pl_module: L.LightningModule) -> None:
+        """Start the stopwatch, and look at the code before anybody changes it."""
         self._start, self._started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
         self._source = source_state()
         assert isinstance(pl_module, AtelierModule)
         self._images_at_start = pl_module.images_seen
-        self.write(trainer, pl_module)
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *args: Any) -> None:
+        """See what is trained on."""
+        self._meter.see_training(batch)
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *args: Any
+    ) -> None:
+        """See what is looked at."""
+        self._meter.see_validation(batch)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the scores so far."""
+        """Write the scores so far, with what a sample costs."""
         if self._started and not trainer.sanity_checking:
+            self.measure(trainer, pl_module)
             self.write(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write how it ended."""
         self.status = "finished" if trainer.global_step >= trainer.max_steps else "stopped"
+        self.measure(trainer, pl_module)
         self.write(trainer, pl_module)
         self._summary = summarise(trainer)
+
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the stopwatch."""
+        self.begin(pl_module)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the scores of a test that stands for itself."""
+        self.status = "finished"
+        self.write(trainer, pl_module)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write what ended it."""
@@ -75,10 +102,16 @@ class RunRecord(Callback):
             self.write(trainer, pl_module)
 
     @rank_zero_only
+    def measure(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """See once what a sample costs: no rank but the one that writes."""
+        assert isinstance(pl_module, AtelierModule)
+        self._meter.measure(pl_module)
+
+    @rank_zero_only
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write ``record.json``, whole or not at all."""
         assert isinstance(pl_module, AtelierModule)
-        text = json.dumps(self.record(trainer, pl_module), indent=2, allow_nan=False)
+        text = json.dumps(finite(self.record(trainer, pl_module)), indent=2, allow_nan=False)
         with replacing(Path(trainer.default_root_dir) / "record.json") as file:
             file.write(text.encode() + b"\n")
 
@@ -94,15 +127,10 @@ class RunRecord(Callback):
             "status": self.status,
             "started": [*self._earlier_starts, self._started],
             "wall_seconds": round(self._earlier_seconds + seconds, 1),
-            "clock": {**module.counters(), "total_d_steps": trainer.max_steps},
+            "clock": {**module.counters(), "total_d_steps": max(trainer.max_steps, 0)},
             **findings(trainer),
             "scores": [score_block(callback, best_of(trainer)) for callback in scores],
-            "cost": {
-                "parameters": {name: count(net) for name, net in module.named_children() if name != "ema"},
-                "images_per_second": round(images / max(seconds, 1e-9), 1),
-                "peak_memory_mb": peak_memory(),
-                "checkpoint_mb": checkpoint_size(trainer),
-            },
+            "cost": cost(trainer, module, images / max(seconds, 1e-9), self._meter.found),
             "code": self._source,
             "versions": {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()},
             "hardware": hardware(trainer),
@@ -120,6 +148,15 @@ class RunRecord(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from there."""
         self._earlier_seconds, self._earlier_starts = state_dict["seconds"], state_dict["started"]
+
+
+def finite(value: Any) -> Any:
+    """Plain ``value`` with null for each number in it that is not finite, as PSNR of a perfect image: JSON has none."""
+    if isinstance(value, dict):
+        return {name: finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def findings(trainer: L.Trainer) -> dict[str, Any]:
@@ -160,25 +197,6 @@ def score_block(callback: Scores, best: tuple[str, int] | None) -> dict[str, Any
         chosen = [row for row in callback.history if row["d_step"] == best[1] and best[0] in row["metrics"]]
         block["best"] = {"by": best[0], **chosen[0]} if chosen else None
     return {**block, "history": callback.history}
-
-
-def count(net: torch.nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in net.parameters())
-
-
-def peak_memory() -> dict[str, float]:
-    """Peak resident memory of this process and peak allocation on the GPU, in MB."""
-    peak = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
-    if torch.cuda.is_available():
-        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return peak
-
-
-def checkpoint_size(trainer: L.Trainer) -> float | None:
-    """Size of the last checkpoint in MB, where there is one."""
-    path = Checkpoints.path(trainer, "last")
-    return round(path.stat().st_size / 2**20, 2) if path.exists() else None
 
 
 def hardware(trainer: L.Trainer) -> dict[str, Any]:

@@ -111,8 +111,6 @@ class Extractor(nn.Module, ABC):
     def forward(self, image: Tensor) -> Features:
         """Features [N, dim] and logits [N, num_classes] of uint8 ``image`` [N, C, H, W], or of float points [N, d].
 
-        Runs outside autocast, its convolutions without TF32: rounded features shift every score.
-
         Raises:
             ValueError: if ``image`` does not fit, or is neither.
         """
@@ -122,12 +120,13 @@ class Extractor(nn.Module, ABC):
                 f"The extractor {self.name} reads uint8 images, these are {image.dtype}: quantise them "
                 "with datamodules.functional.quantise.to_uint8."
             )
-        with _full_precision(image.device):
+        with full_precision(image.device):
             return self.extract(image)
 
 
 @contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
+    """No autocast and no TF32 inside: rounded features shift every score."""
     cudnn = torch.backends.cudnn
     with torch.autocast(device.type, enabled=False):
         if device.type != "cuda":

@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -43,6 +44,37 @@ def remembered(what: dict[str, Plain], compute: Callable[[], Tensors], device: t
     assert found is not None
     _MEMORY[name] = found
     return found
+
+
+class Entry(NamedTuple):
+    """One file of the cache."""
+
+    path: Path
+    size: int  # bytes
+    what: dict[str, Plain]  # what defines its content; empty where the file is damaged
+
+
+def entries() -> list[Entry]:
+    """What the disk remembers, the largest first."""
+    found = [Entry(path, path.stat().st_size, _what(path)) for path in cache_folder().glob("*.safetensors")]
+    return sorted(found, key=lambda entry: -entry.size)
+
+
+def clear() -> int:
+    """Delete the statistics on the disk, and say how many there were."""
+    forget()
+    found = entries()
+    for entry in found:
+        entry.path.unlink(missing_ok=True)
+    return len(found)
+
+
+def _what(path: Path) -> dict[str, Plain]:
+    try:
+        with safe_open(path, "pt") as file:
+            return json.loads(file.metadata()["what"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _read(path: Path) -> Tensors | None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
-from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images, Setting
+from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images, Setting, spell
 from lightning_modules.metrics.cache import Tensors, remembered
 from lightning_modules.metrics.protocol import QUANTISATION, Protocol, metric_name, settings
 from lightning_modules.metrics.ranks import rank_and_world
@@ -122,6 +122,28 @@ def measure(
     """
     of = _Comparison(reference, protocol, extractor, _chosen(metrics, protocol, extractor))
     return of.measure(fakes(generator, protocol, of.shape), protocol.fakes)
+
+
+def measure_images(
+    images: Images,
+    reference: Images,
+    protocol: Protocol,
+    extractor: Extractor,
+    metrics: Sequence[EvaluationMetric] = (),
+) -> Measured:
+    """Score the first ``protocol.fakes`` of ``images``, which are there already; see ``measure``.
+
+    Raises:
+        ValueError: also if the two are not of one shape.
+    """
+    of = _Comparison(reference, protocol, extractor, _chosen(metrics, protocol, extractor))
+    shape = tuple(images[0:1].shape[1:])
+    if shape != of.shape:
+        raise ValueError(
+            f"{images.name} holds {spell(shape)} and {reference.name} {spell(of.shape)}: bring both to one size and to"
+            " the same channels before scoring."
+        )
+    return of.measure(real_blocks(images, protocol.fakes), protocol.fakes)
 
 
 def floor(

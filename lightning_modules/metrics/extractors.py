@@ -1,7 +1,8 @@
 """Our own feature extractors, and the way to any by name.
 
 A shipped extractor is two files in ``metrics/weights``: ``NAME.safetensors`` (fp16) and ``NAME.json`` (its card).
-It never changes, since every score measured with it would: a better one is ``NAME-v2``.
+It never changes, since every score measured with it would: a better one is ``NAME-v2``. One that reads gray images is
+also there as ``stacked-NAME``, for images whose channels are each one of its images.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ from torch.nn.functional import pad
 from datamodules.functional.quantise import from_uint8
 from lightning_modules.metrics.base import Extractor, Features, spell
 from lightning_modules.metrics.card import Card
-from lightning_modules.metrics.inception import InceptionExtractor
+from lightning_modules.metrics.inception import TAPS, InceptionExtractor
+from lightning_modules.metrics.stacked import PREFIX, Stacked
 from lightning_modules.networks.base import Classifier
 from lightning_modules.networks.cnn import CNN
 from lightning_modules.networks.resnet_classifier import ResNetClassifier
@@ -130,23 +132,26 @@ def _full_precision(weights: bytes) -> dict[str, Tensor]:
 
 
 def extractor_names() -> list[str]:
-    """All that ``load_extractor`` knows by name: the shipped ones and ``inception``."""
-    return [*sorted(path.stem for path in SHIPPED.glob("*.safetensors")), "inception"]
+    """All that ``load_extractor`` knows by name: the shipped ones and the taps of ``inception``."""
+    return [*sorted(path.stem for path in SHIPPED.glob("*.safetensors")), *TAPS]
 
 
 def load_extractor(name: str, weights: str | None = None) -> Extractor:
     """Load the extractor ``name``, in eval mode, on the CPU.
 
     Args:
-        name: ``inception``, a shipped extractor, or with ``weights`` one of your own (``metrics/export.py``).
+        name: ``inception``, one of its lower taps (``inception-768``), a shipped extractor, or with ``weights`` one of your own (``metrics/export.py``); one with
+            ``stacked-`` before its name runs on each of three channels.
         weights: path of its weights file; None searches (inception) or takes the shipped file.
 
     Raises:
         ValueError: if there is no such extractor, or its files are not what they should be.
         FileNotFoundError: if its weights cannot be had.
     """
-    if name == "inception":
-        return InceptionExtractor(weights)
+    if name.startswith(PREFIX):
+        return Stacked(load_extractor(name.removeprefix(PREFIX), weights))
+    if name in TAPS:
+        return InceptionExtractor(weights, name)
     if weights is not None:
         return _own_extractor(name, Path(weights))
     names = extractor_names()
@@ -154,7 +159,7 @@ def load_extractor(name: str, weights: str | None = None) -> Extractor:
         nearest = get_close_matches(name, names, n=1, cutoff=0.0)[0]
         raise ValueError(
             f"There is no extractor {name!r}, the nearest is {nearest!r}: set evaluation.extractor to one of "
-            f"{', '.join(names)}."
+            f"{', '.join(names)}, or to {PREFIX}NAME where each channel is an image of its own."
         )
     return ClassifierExtractor.read(SHIPPED / f"{name}.safetensors")
 

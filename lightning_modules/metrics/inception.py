@@ -1,7 +1,8 @@
 """The Inception network that published IS and FID are measured with.
 
 torch-fidelity's port of the TensorFlow graph of 2015-12-05 (tap 2048 after the last pooling, and the logits without
-bias), with its own resize. torchvision's Inception has other weights and gives other numbers.
+bias), with its resize; ``inception_network.py`` computes it. Scores of the lower taps are named after them
+(``fid@inception-768``). torchvision's Inception has other weights and gives other numbers.
 
 The weights come from, in this order: an explicit path; ``ATELIER_WEIGHTS`` (the file, or its folder); torch's hub
 cache; a download. All but the explicit path must have the published hash.
@@ -17,9 +18,12 @@ import torch
 from torch import Tensor
 
 from lightning_modules.metrics.base import Extractor, Features, spell
+from lightning_modules.metrics.inception_network import InceptionNetwork
+from lightning_modules.metrics.protocol import INCEPTION
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
+TAPS = {INCEPTION: 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 
 
@@ -78,21 +82,22 @@ class InceptionExtractor(Extractor):
     Args:
         weights: path of the weights file; None searches, see the module. A file of another hash than the published
             one is taken only when named here; its sha256 is in the protocol either way.
+        name: one of ``TAPS``; those below 2048 have no logits.
 
     Raises:
         FileNotFoundError: if the weights cannot be had: at construction, that is before training starts.
-        ValueError: if the file does not hold weights of this network.
+        ValueError: if the file does not hold weights of this network, or there is no such tap.
     """
 
-    name = "inception"
-    dim = 2048
-    num_classes = 1008
-
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, name: str = INCEPTION) -> None:
         super().__init__()
+        if name not in TAPS:
+            raise ValueError(f"Inception has no tap {name!r}: name one of {', '.join(TAPS)}.")
+        self.name, self.dim = name, TAPS[name]
+        self.num_classes = 1008 if name == INCEPTION else None
         path = find_weights(weights)
         self.sha256 = _sha256(path)
-        self.network = _build(path)
+        self.network = _build(path, self.dim)
 
     def fit(self, shape: Sequence[int]) -> str:
         """Images with one or three channels, of any size."""
@@ -106,7 +111,7 @@ class InceptionExtractor(Extractor):
         return Features(features, logits)
 
 
-def _build(path: Path) -> torch.nn.Module:
+def _build(path: Path, tap: int) -> InceptionNetwork:
     # Only this extractor needs torch-fidelity, and it takes a second to import.
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -115,9 +120,7 @@ def _build(path: Path) -> torch.nn.Module:
         torch.load(path, weights_only=True, map_location="cpu")
         # Its constructor draws initial weights: not from the training's random stream.
         with torch.random.fork_rng(devices=[]):
-            network = FeatureExtractorInceptionV3(
-                "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
-            )
+            theirs = FeatureExtractorInceptionV3("inception", [], feature_extractor_weights_path=str(path))
     except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} does not hold the weights of torch-fidelity's InceptionV3: fetch {URL}.") from error
-    return network.to(memory_format=torch.channels_last)
+    return InceptionNetwork(theirs, tap)

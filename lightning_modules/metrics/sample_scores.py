@@ -186,7 +186,7 @@ class SlicedWassersteinScore(OfImages):
     """``swd``, and ``swd_32`` and its like for each level: distances of Laplacian-pyramid patches, times 1000.
 
     Args:
-        images: the largest number of images a side.
+        images: the largest number of images a side; the samples' number, where that is smaller, on both.
         count: patches an image and level.
         slices: random directions.
         seed: of directions and places.
@@ -214,9 +214,9 @@ class SlicedWassersteinScore(OfImages):
         return (ChosenImages(self.images, self.seed),)
 
     def make(self, setting: Setting) -> Metric:
-        """``SlicedWasserstein``."""
+        """``SlicedWasserstein`` of as many reference images as there are samples."""
         (known,) = (setting.reference[statistic.kind] for statistic in self.statistics())
-        return SlicedWasserstein(known["images"], self.images, self.count, self.slices, self.seed)
+        return SlicedWasserstein(known["images"][: setting.count], self.images, self.count, self.slices, self.seed)
 
 
 class Coverage(OfSamples, EvaluationMetric):

@@ -1,14 +1,18 @@
 """The metrics of an evaluation: ours where nothing is said, those that a preset speaks of, or any that are given."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Needs
+from lightning_modules.metrics.class_coverage import ClassCoverage
 from lightning_modules.metrics.class_share import ClassShare
 from lightning_modules.metrics.frechet import FrechetDistance
 from lightning_modules.metrics.inception_score import InceptionScore
 from lightning_modules.metrics.kid import KID
+from lightning_modules.metrics.neighbours import NearestNeighbours
 from lightning_modules.metrics.prdc import PRDC
 from lightning_modules.metrics.presets import Preset
+from lightning_modules.metrics.sample_scores import DiversityScore, SlicedWassersteinScore, SpectrumScore
 
 
 def standard_metrics(extractor: Extractor, is_splits: int | None = 10) -> list[EvaluationMetric]:
@@ -30,6 +34,49 @@ def metrics_of(preset: Preset, extractor: Extractor) -> list[EvaluationMetric]:
     if isinstance(k := fixed.get("neighbours"), int) and isinstance(c := fixed.get("coverage_neighbours"), int):
         metrics.append(PRDC(k, c))
     return [metric for metric in metrics if metric.needs in extractor.offers]
+
+
+NAMED: dict[str, type[EvaluationMetric]] = {
+    "fid": FrechetDistance,
+    "is": InceptionScore,
+    "classes": ClassShare,
+    "kid": KID,
+    "prdc": PRDC,
+    "neighbours": NearestNeighbours,
+    "swd": SlicedWassersteinScore,
+    "modes": ClassCoverage,
+    "spectrum": SpectrumScore,
+    "diversity": DiversityScore,
+}
+
+
+def metrics_named(
+    names: Sequence[str], preset: Preset, extractor: Extractor, shape: Sequence[int]
+) -> list[EvaluationMetric]:
+    """The metrics of ``names`` (``all`` are those that suit ``extractor`` and ``shape``), set as ``preset`` fixes them.
+
+    Raises:
+        ValueError: for a name that is none.
+    """
+    fixed = {type(metric): metric for metric in metrics_of(preset, extractor)}
+    if list(names) == ["all"]:
+        metrics = [fixed.get(kind) or kind() for kind in NAMED.values()]
+        return [metric for metric in metrics if metric.needs in extractor.offers and _suits(metric, shape)]
+    for name in names:
+        if name not in NAMED:
+            nearest = get_close_matches(name, NAMED, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"There is no metric {name!r}, the nearest is {nearest!r}: choose of {', '.join(NAMED)}, or all."
+            )
+    return [fixed.get(kind) or kind() for kind in (NAMED[name] for name in names)]
+
+
+def _suits(metric: EvaluationMetric, shape: Sequence[int]) -> bool:
+    try:
+        metric.check(shape)
+    except ValueError:
+        return False
+    return True
 
 
 def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int]) -> None:

@@ -39,6 +39,20 @@ class Discriminator(Network):
         """Judge ``x`` [N, C, H, W] (or points [N, d]) under the condition ``y``."""
 
 
+class Upscaler(Network):
+    """y, scale -> x: a small image [N, C, h, w] in [0, 1] to one ``scale`` times as large.
+
+    Attributes:
+        scales: those that it knows; None is any.
+    """
+
+    scales: tuple[int, ...] | None = None
+
+    @abstractmethod
+    def forward(self, y: Tensor, scale: int) -> Tensor:
+        """Map ``y`` [N, C, h, w] to [N, C, h scale, w scale]."""
+
+
 class Classifier(Network):
     """x -> class logits [N, K]; ``features`` is the tap that scores are measured on."""
 

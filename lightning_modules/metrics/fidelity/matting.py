@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from datamodules.functional.quantise import check_unit
 from lightning_modules.metrics.fidelity.components import largest_component
 from lightning_modules.metrics.fidelity.filters import correlate, gaussian
 from lightning_modules.metrics.fidelity.means import ImageMeans
-from lightning_modules.metrics.fidelity.protocol import check_unit
 
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255  # of a trimap
 THOUSAND = 1000.0

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.colour import full_luma8, luma, luma8
-from datamodules.functional.quantise import to_uint8
+from datamodules.functional.quantise import check_unit, to_uint8
 from lightning_modules.metrics.protocol import Plain
 
 Colour = Literal["rgb", "grey", "y8", "y", "y8_full"]
@@ -125,23 +125,6 @@ def _image(image: Tensor, name: str) -> Tensor:
         return image
     check_unit(image, name)
     return to_uint8(image, (0.0, 1.0))
-
-
-def check_unit(image: Tensor, name: str) -> None:
-    """Accept floats in [0, 1].
-
-    Raises:
-        ValueError: for other types, for NaN, and for values out of range.
-    """
-    if not image.is_floating_point():
-        raise ValueError(f"The {name} is {image.dtype}: give uint8, or floats in [0, 1].")
-    if not image.isfinite().all():
-        raise ValueError(f"The {name} has pixels that are NaN or infinite: no score says anything about them.")
-    low, high = float(image.min()), float(image.max())
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"The {name}'s floats reach from {low:.4g} to {high:.4g}: give uint8, or floats in [0, 1], clamped."
-        )
 
 
 def _check_shapes(prediction: Tensor, target: Tensor, protocol: FidelityProtocol) -> None:

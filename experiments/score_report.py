@@ -1,0 +1,121 @@
+"""What an evaluation says: a table on the screen, and JSON that can be committed as a result."""
+
+import json
+import math
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from datamodules.functional.files import replacing
+from experiments.errors import UserError
+from lightning_modules.callbacks.record import PACKAGES, installed, source_state
+
+SCHEMA = 1
+Scores = Mapping[str, float]
+
+
+@dataclass
+class ScoreReport:
+    """The scores of one evaluation, and all that they hang on.
+
+    Args:
+        title: what was scored, in words.
+        of: what was scored, as plain values.
+        protocol: how, as plain values.
+        scores: one row a seed.
+        seeds: of the rows; none where nothing was drawn.
+        floor: what real images score; None where there are none.
+        preset: the named protocol that was asked for.
+        departures: where it could not be followed: (as fixed there, as measured).
+        seconds: of the whole evaluation.
+    """
+
+    title: str
+    of: dict[str, Any]
+    protocol: Mapping[str, Any]
+    scores: Sequence[Scores]
+    seeds: Sequence[int] = ()
+    floor: Scores | None = None
+    preset: str | None = None
+    departures: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def show(self) -> None:
+        """Print the table, then how it was measured."""
+        console = Console(highlight=False, soft_wrap=True)
+        table = Table(title=self.title, title_justify="left")
+        table.add_column("score")
+        table.add_column("value", justify="right")
+        if len(self.scores) > 1:
+            table.add_column(f"std of {len(self.scores)}", justify="right")
+        if self.floor:
+            table.add_column("floor", justify="right")
+        for name in self.scores[0]:
+            mean, std = mean_and_std([row[name] for row in self.scores])
+            cells = [name, f"{mean:.5g}"]
+            if len(self.scores) > 1:
+                cells.append(f"{std:.2g}")
+            if self.floor:
+                cells.append(f"{self.floor[name]:.5g}")
+            table.add_row(*cells)
+        console.print(table)
+        stated = {name: value for name, value in self.protocol.items() if value is not None}
+        console.print("measured by: " + ", ".join(f"{name} {value}" for name, value in stated.items()), markup=False)
+        for name, (fixed, measured) in self.departures.items():
+            console.print(f"otherwise than {self.preset}: {name} is {measured}, there {fixed}", markup=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values; a score that is not finite becomes null."""
+        summary = {}
+        for name in self.scores[0]:
+            values = [row[name] for row in self.scores]
+            mean, std = mean_and_std(values)
+            summary[name] = {"mean": finite(mean), "std": finite(std), "values": [finite(value) for value in values]}
+        return {
+            "schema": SCHEMA,
+            "kind": "evaluation",
+            "of": self.of,
+            "preset": self.preset,
+            "departures": {name: list(pair) for name, pair in self.departures.items()},
+            "protocol": dict(self.protocol),
+            "seeds": list(self.seeds),
+            "scores": summary,
+            "floor": None if self.floor is None else {name: finite(value) for name, value in self.floor.items()},
+            "wall_seconds": round(self.seconds, 1),
+            "code": source_state(),
+            "versions": {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()},
+            "hardware": {
+                "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+                "cpu": platform.machine(),
+                "threads": torch.get_num_threads(),
+            },
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the JSON, whole or not at all.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            with replacing(path) as file:
+                file.write(json.dumps(self.as_dict(), indent=2, allow_nan=False).encode() + b"\n")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({error.strerror}): give another --out") from error
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation, which a single value does not have."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def finite(value: float | None) -> float | None:
+    """``value``, or None where JSON has no number for it."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,175 @@
+"""What a run costs, for its record: parameters, operations and speed of one sample, memory, size of a checkpoint.
+
+Operations are those that ``torch.utils.flop_counter`` has formulas for: convolutions, matrix products and attention, a
+multiply-add as two. Its own mode follows modules by hooks that refuse double backward, hence ours.
+"""
+
+import resource
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from lightning_modules.base import AtelierModule
+from lightning_modules.batches import rebuild
+from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.metrics.reference import BLOCK
+
+ENOUGH_SECONDS = 0.1  # of timed sampling
+
+
+class Operations(TorchDispatchMode):
+    """Counts floating-point operations while it is open.
+
+    Attributes:
+        total: so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func`` and add what it costs."""
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is None and torch.is_inference_mode_enabled():
+            # There a convolution arrives whole, as an operation without a formula; its parts have one.
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **kwargs)
+        if formula is not None:
+            self.total += formula(*args, **kwargs, out_val=out)
+        return out
+
+
+@dataclass(frozen=True)
+class SampleCost:
+    """What one sample costs; None throughout where that is not known."""
+
+    shape: list[int] | None = None  # of x: the image to be produced or classified
+    flops: int | None = None
+    images_per_second: float | None = None
+
+
+class SampleMeter:
+    """Measures what one sample costs: an image that a generator draws, or the network's answer to one of a batch.
+
+    That is ``predict_step`` of a batch of one, so with the weights and modes that samples come from. The one is the
+    first of the first validation batch (of the size that is looked at), or of the training batch where none came.
+    Speed is that of batches with as many values as one of training's, at most 100 samples each: they fit the memory,
+    as training does. Compiled networks are counted and timed in their eager form.
+
+    Measuring changes nothing: random streams and modes are as before, and no rank waits for another.
+
+    Attributes:
+        found: so far. Nothing is known before ``measure``, where no batch came, where batches are no sequences of
+            tensors, and of a family that says nothing of predictions.
+    """
+
+    def __init__(self) -> None:
+        self.found = SampleCost()
+        self._of_training: Any = None  # batches of one
+        self._of_validation: Any = None
+        self._values = 0  # in the x of a training batch
+
+    def see_training(self, batch: Any) -> None:
+        """Remember what a training batch looks like: the first that comes."""
+        if self._of_training is None and _is_tensors(batch):
+            self._of_training, self._values = _first(batch), batch[0].numel()
+
+    def see_validation(self, batch: Any) -> None:
+        """Remember what a validation batch looks like: the first that comes."""
+        if self._of_validation is None and _is_tensors(batch):
+            self._of_validation = _first(batch)
+
+    def measure(self, module: AtelierModule) -> None:
+        """Measure, unless that is done."""
+        batch = self._of_training if self._of_validation is None else self._of_validation
+        says_nothing = type(module).predict_step is L.LightningModule.predict_step
+        if self.found.flops is not None or self._of_training is None or says_nothing:
+            return
+        count = max(1, min(BLOCK, self._values // batch[0].numel()))
+        many = rebuild(batch, [part.repeat_interleave(count, 0) for part in batch])
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng([module.device] if module.device.type == "cuda" else []))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            with Operations() as operations:
+                module.predict_step(batch, 0)
+            seconds = seconds_of(lambda: module.predict_step(many, 0), module.device)
+        self.found = SampleCost(list(batch[0].shape[1:]), operations.total, round(count / seconds, 1))
+
+
+def _is_tensors(batch: Any) -> bool:
+    return isinstance(batch, tuple | list) and all(isinstance(part, Tensor) and part.ndim for part in batch)
+
+
+def _first(batch: Any) -> Any:
+    return rebuild(batch, [part[:1].clone() for part in batch])
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that ``work`` takes on ``device`` after a warm-up, on average."""
+    work()
+    start, rounds, passed = now(device), 0, 0.0
+    while passed < ENOUGH_SECONDS:
+        work()
+        rounds += 1
+        passed = now(device) - start
+    return passed / rounds
+
+
+def now(device: torch.device) -> float:
+    """Seconds, when ``device`` has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def cost(trainer: L.Trainer, module: AtelierModule, images_per_second: float, sample: SampleCost) -> dict[str, Any]:
+    """What the run has cost so far, as plain values.
+
+    Args:
+        trainer: of the run.
+        module: that it trains.
+        images_per_second: of training, evaluations included.
+        sample: what one sample costs; its entries are None as long as that is not known.
+    """
+    return {
+        "parameters": {name: count(net) for name, net in module.named_children() if name != "ema"},
+        "sample_shape": sample.shape,
+        "flops_per_sample": sample.flops,
+        "images_per_second": round(images_per_second, 1),
+        "sampling_images_per_second": sample.images_per_second,
+        "peak_memory_mb": peak_memory(),
+        "checkpoint_mb": checkpoint_size(trainer),
+    }
+
+
+def count(net: torch.nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def peak_memory() -> dict[str, float]:
+    """Peak resident memory of this process and peak allocation on the GPU, in MB."""
+    peak = {"process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
+    if torch.cuda.is_available():
+        peak["gpu"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return peak
+
+
+def checkpoint_size(trainer: L.Trainer) -> float | None:
+    """Size of the last checkpoint in MB, where there is one."""
+    path = Checkpoints.path(trainer, "last")
+    return round(path.stat().st_size / 2**20, 2) if path.exists() else None
