@@ -81,6 +81,7 @@ class ScoreReport:
         return {
             "schema": SCHEMA,
             "kind": "evaluation",
+            "status": "finished",
             "of": self.of,
             "preset": self.preset,
             "departures": {name: list(pair) for name, pair in self.departures.items()},
