@@ -164,6 +164,9 @@ def test_departures_name_what_was_measured_otherwise() -> None:
     assert PRESETS["mimicry"].departures(gray) == {"weights": ("raw", "ema")}
     other = replace(followed, resize="none")
     assert PRESETS["mimicry"].departures(other) == {"resize": (fixed["resize"], "none")}
+    ada = PRESETS["stylegan2-ada"].departures
+    assert "labels" not in ada(replace(followed, labels="none"))  # nothing is drawn
+    assert ada(replace(followed, labels="uniform"))["labels"] == ("dataset", "uniform")
 
 
 def test_an_unknown_preset_is_told_the_nearest() -> None:

@@ -1,8 +1,10 @@
 """The protocols behind published tables, and ours, as far as they are known.
 
 A preset fixes some fields of ``Protocol``; what it leaves out is either a matter of the data or not known. To follow
-one is to measure with its fields; ``departures`` then says what was measured otherwise, such as a resize that our
-extractor does not have. Standard library alone.
+one is to measure with its fields; ``departures`` then says what was measured otherwise. Standard library alone.
+
+StudioGAN's (x + 1) / 2 * 255 + 0.5 and NVIDIA's x * 127.5 + 128, truncated, are one rule and ours but for exact halves,
+which they round up and we to even: not told apart.
 """
 
 from collections.abc import Mapping
@@ -36,10 +38,13 @@ class Preset:
     def departures(self, protocol: Protocol) -> dict[str, tuple[Plain, Plain]]:
         """The fields in which ``protocol`` is not as fixed here: (fixed, measured).
 
-        ``resize`` may say more than is fixed: gray images are repeated to RGB besides.
+        ``resize`` may say more than is fixed: gray images are repeated to RGB besides. Where there are no labels, it
+        is no matter how they are drawn.
         """
         measured = protocol.as_dict()
         found = {name: (value, measured[name]) for name, value in self.fields.items() if measured[name] != value}
+        if protocol.labels == "none":
+            found.pop("labels", None)
         if str(measured["resize"]).startswith(f"{self.fields.get('resize')},"):
             del found["resize"]
         return found
@@ -48,8 +53,6 @@ class Preset:
 def _preset(name: str, source: str, runs: int = 1, remark: str = "", /, **fields: Plain) -> Preset:
     return Preset(name=name, source=source, runs=runs, remark=remark, fields=MappingProxyType(fields))
 
-
-_STUDIOGAN = "uint8: (x + 1) / 2 * 255 + 0.5, clamp, truncate"
 
 PRESETS = {
     preset.name: preset
@@ -66,7 +69,7 @@ PRESETS = {
             reference_mirror=False,
             fakes=50_000,
             labels="uniform",
-            quantisation=_STUDIOGAN,
+            quantisation=QUANTISATION,
             batch_norm="standing",
             is_splits=1,
             neighbours=5,
@@ -84,7 +87,7 @@ PRESETS = {
             reference_mirror=False,
             fakes=10_000,
             labels="uniform",
-            quantisation=_STUDIOGAN,
+            quantisation=QUANTISATION,
             batch_norm="batch",
             checkpoint="best by fid",
         ),
@@ -133,7 +136,7 @@ PRESETS = {
             reference_mirror=False,
             fakes=50_000,
             labels="dataset",
-            quantisation="uint8: x * 127.5 + 128, clamp, truncate",
+            quantisation=QUANTISATION,
             weights="ema",
             truncation=None,
             is_splits=10,
