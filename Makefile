@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ATELIER := $(BIN)/atelier
 
-.PHONY: train test lint clean
+.PHONY: train test lint tables clean
 
 train: .venv/ready
 	$(ATELIER) fit gan/dcgan_digits
@@ -15,6 +15,11 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Keys of all rows, then the tables of the README from committed records.
+tables: .venv/ready
+	$(BIN)/python -m experiments.table_keys
+	$(BIN)/python -m experiments.table_markers README.md
 
 # Stale when the dependencies change; built aside the stamp, so that a broken install is tried again.
 .venv/ready: pyproject.toml constraints.txt

@@ -4,30 +4,26 @@ They are taken exactly as they are. What would have to be changed (another size,
 refused by name unless a setting says how, since each way to change an image changes the score.
 """
 
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from datamodules.array_file import is_array, read_images
 from datamodules.base import ImageSet
 from datamodules.decode import (
     FORMATS,
     SUFFIXES,
     BadImageError,
-    Crop,
     Decoding,
-    Kernel,
     decode_whole,
     most_bytes,
     quiet_pillow,
 )
-from datamodules.functional.quantise import check_unit, to_uint8
 from datamodules.image_files import source_at
 from datamodules.inspection import channels_first, cores, decode_all, inspect
 from datamodules.report import examples
@@ -37,52 +33,96 @@ from datamodules.workers import FileSet
 
 SPLIT = "all"
 IN_MEMORY = 2**31  # bytes of a set that is decoded once; larger ones are decoded whenever they are asked for
-ARRAYS = (".npy", ".npz", ".pt", ".pth")
 MOST_THREADS = 8
+LARGEST_SIZE = 2**14  # px
+GREY = ("1", "L", "LA")  # Pillow's modes of 8 bits or fewer
+COLOUR = ("P", "PA", "RGB", "RGBA")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What may be done to images that are not all alike. None changes nothing, and refuses what would need it.
+    """What may be done to files that are not all alike. What is None is not done: it is refused where it would be.
 
     Args:
-        size: side in pixels that all are resized to, by Pillow's antialiased ``resize``, after ``crop``.
+        size: side in pixels that all are resized to: the largest centred square, by Pillow's antialiased Lanczos.
         channels: 1 makes all grey, 3 all colour.
         background: grey level, 0 to 255, under transparent pixels.
-        resize: Pillow's kernel.
-        crop: as in ``Decoding``.
+
+    Raises:
+        ValueError: settings that no image can follow.
     """
 
     size: int | None = None
     channels: int | None = None
     background: int | None = None
-    resize: Kernel = "lanczos"
-    crop: Crop = "centre"
 
-    @property
-    def nothing(self) -> bool:
-        """Whether files are taken as they are."""
-        return self.size is None and self.channels is None and self.background is None
+    def __post_init__(self) -> None:
+        if self.size is not None and not 1 <= self.size <= LARGEST_SIZE:
+            raise ValueError(f"The size is {self.size}: give 1 up to {LARGEST_SIZE} pixels.")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"The channels are {self.channels}: give 1 for grey or 3 for colour.")
+        if self.background is not None and not 0 <= self.background <= 255:
+            raise ValueError(f"The background is {self.background}: give a grey level, 0 up to 255.")
+
+    def __str__(self) -> str:
+        parts = (
+            None if self.size is None else f"{Decoding.crop} crop, {Decoding.resize} to {self.size} px",
+            {1: "grey", 3: "colour"}.get(self.channels or 0),
+            None if self.background is None else f"alpha on {self.background}",
+        )
+        return ", ".join(filter(None, parts)) or "as they are"
 
 
 AS_THEY_ARE = Change()
+
+
+@dataclass(frozen=True)
+class Alike(Decoding):
+    """A decoding to one size and colour that refuses every image which ``change`` would have to allow to be changed."""
+
+    change: Change = AS_THEY_ARE
+
+    def check(self, image: Image.Image) -> None:
+        """See by its header that ``image`` may be decoded.
+
+        Raises:
+            BadImageError: it may not, and why.
+        """
+        super().check(image)
+        width, height = image.size
+        grey = image.mode in GREY
+        if image.mode not in (*GREY, *COLOUR):
+            raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB")
+        if self.change.size is None and (width, height) != (self.size, self.size):
+            raise BadImageError(f"{width} x {height} and not {self.size} x {self.size}")
+        if self.change.background is None and image.has_transparency_data:
+            raise BadImageError("with alpha")
+        if self.change.channels is None and grey != (self.channels == 1):
+            raise BadImageError("grey and not colour" if grey else "colour and not grey")
 
 
 def image_set(path: str, change: Change = AS_THEY_ARE) -> ItemSet:
     """All images at ``path``, sorted by name, as one set of split "all".
 
     Args:
-        path: a folder or .zip archive, or a folder in an archive (``faces.zip/test``); or an array of shape
-            [N, H, W], [N, H, W, C] or [N, C, H, W], uint8 or floats in [0, 1], in a .npy, .npz or .pt file.
+        path: a folder or .zip archive, or a folder in an archive (``faces.zip/test``); or an array as in
+            ``array_file``.
         change: what may be done to images of folders and archives; arrays are never changed.
 
     Raises:
         FileNotFoundError: there is nothing.
         ValueError: there are no images, or some that do not fit; the first are named.
     """
-    if Path(path).suffix in ARRAYS and Path(path).is_file():
-        return ImageSet(Path(path).stem, SPLIT, images := _array(Path(path)), torch.zeros(len(images)).long())
+    if is_array(path):
+        images = read_images(Path(path))
+        return ImageSet(title(path), SPLIT, images, torch.zeros(len(images), dtype=torch.int64))
     return _files(path, change)
+
+
+def title(path: str) -> str:
+    """What the images at ``path`` are called: the name of their folder or file, without the folders above it."""
+    place = Path(path).resolve()
+    return place.stem if place.is_file() else place.name
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -90,7 +130,6 @@ def image_set(path: str, change: Change = AS_THEY_ARE) -> ItemSet:
 
 def _files(path: str, change: Change) -> ItemSet:
     source, below = _source(path)
-    name = Path(path).stem
     files = _images_below(source, below, path)
     decode = _decoding(source, files, change)
     threads = min(cores(), MOST_THREADS)
@@ -106,21 +145,34 @@ def _files(path: str, change: Change) -> ItemSet:
         )
     labels = torch.zeros(len(files), dtype=torch.int64)
     if images is not None:
-        return ImageSet(name, SPLIT, images, labels)
-    return FileSet(name, SPLIT, source, files, labels, decode, threads)
+        return ImageSet(title(path), SPLIT, images, labels)
+    return FileSet(title(path), SPLIT, source, files, labels, decode, threads)
 
 
 def _images_below(source: Source, below: str, path: str) -> list[int]:
-    names = [(i, entry.name) for i, entry in enumerate(source.entries) if entry.name.startswith(below)]
-    files = [i for i, name in names if name.lower().endswith(SUFFIXES)]
+    """Numbers of the files that are called like images.
+
+    Raises:
+        ValueError: none; or some cannot be read at all, such as links that lead elsewhere.
+    """
+    refused = [fault for fault in source.refused if _is_image(fault.name, below)]
+    if refused:
+        raise ValueError(f"{path}: {len(refused):,} files cannot be used: {examples(refused)}; mend or remove them.")
+    files = [i for i, entry in enumerate(source.entries) if _is_image(entry.name, below)]
     if not files:
         raise ValueError(f"{path} holds no images: give a folder, a .zip archive or an array of images.")
     return files
 
 
+def _is_image(name: str, below: str) -> bool:
+    return name.startswith(below) and name.lower().endswith(SUFFIXES)
+
+
 def _source(path: str) -> tuple[Source, str]:
     """The folder or archive, and the beginning of the names that are meant."""
     whole = Path(path)
+    if whole.is_file() and whole.name.lower().endswith(SUFFIXES):
+        raise ValueError(f"{path} is one image: give the folder that it lies in.")
     for archive in whole.parents:
         if archive.is_file():
             return source_at([archive], ""), f"{whole.relative_to(archive).as_posix()}/"
@@ -130,23 +182,16 @@ def _source(path: str) -> tuple[Source, str]:
 def _decoding(source: Source, files: Sequence[int], change: Change) -> Decoding:
     """As ``change`` says; the rest as the first file that is an image has it."""
     side, channels = _form(source, files)
-    if change.nothing:
-        return Decoding(side, channels, crop="none", exact=True)
-    return Decoding(
-        change.size or side,
-        change.channels or channels,
-        change.resize,
-        "none" if change.size is None else change.crop,
-        255 if change.background is None else change.background,
-    )
+    ground = Decoding.background if change.background is None else change.background
+    return Alike(change.size or side, change.channels or channels, background=ground, change=change)
 
 
 def _form(source: Source, files: Sequence[int]) -> tuple[int, int]:
     """Side and channels of the first file with a header."""
     for number in files:
         try:
-            with Image.open(BytesIO(source.read(number, 2**32)), formats=FORMATS) as image:
-                return min(image.size), 1 if image.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
+            with quiet_pillow(), Image.open(BytesIO(source.read(number, 2**32)), formats=FORMATS) as image:
+                return min(image.size), 1 if image.mode in GREY else 3
         except (OSError, BadImageError, Image.DecompressionBombError):
             continue
     name = source.entries[files[0]].name
@@ -173,6 +218,9 @@ class WholeImages:
         """All of them, sorted."""
         return sorted(self._keys)
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def __contains__(self, name: str) -> bool:
         return name in self._keys
 
@@ -186,9 +234,9 @@ def whole_images(path: str) -> WholeImages:
     Raises:
         FileNotFoundError: there is nothing; ValueError: no images, two of one name; when read, a file that gives none.
     """
-    if Path(path).suffix in ARRAYS and Path(path).is_file():
-        images = _array(Path(path))
-        return WholeImages(Path(path).stem, lambda i: images[i : i + 1], {f"{i:06d}": i for i in range(len(images))})
+    if is_array(path):
+        images = read_images(Path(path))
+        return WholeImages(title(path), lambda i: images[i : i + 1], {f"{i:06d}": i for i in range(len(images))})
     source, below = _source(path)
     keys: dict[str, int] = {}
     for i in _images_below(source, below, path):
@@ -196,7 +244,7 @@ def whole_images(path: str) -> WholeImages:
         if name in keys:
             raise ValueError(f"{path} holds two images of the name {name}: leave one of them there.")
         keys[name] = i
-    return WholeImages(Path(path).stem, lambda i: read_whole(source, i), keys)
+    return WholeImages(title(path), lambda i: read_whole(source, i), keys)
 
 
 def read_whole(source: Source, index: int) -> Tensor:
@@ -213,42 +261,3 @@ def read_whole(source: Source, index: int) -> Tensor:
         name = source.path / source.entries[index].name
         raise ValueError(f"{name} gives no image ({error}): restore it.") from error
     return channels_first(pixels[None])
-
-
-# --- arrays -------------------------------------------------------------------------------------------------
-
-
-def _array(path: Path) -> Tensor:
-    array = _read(path)
-    name = f"array of {path.name}"
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
-        array = array.permute(0, 3, 1, 2)
-    if array.ndim != 4 or array.shape[1] not in (1, 3) or not array.numel():
-        raise ValueError(
-            f"The {name} is of shape {list(array.shape)}: give [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3"
-            " channels, without alpha."
-        )
-    if array.dtype != torch.uint8:
-        check_unit(array, name)
-        array = to_uint8(array, (0.0, 1.0))
-    return array.contiguous()
-
-
-def _read(path: Path) -> Tensor:
-    try:
-        if path.suffix in (".pt", ".pth"):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            if not isinstance(content, Tensor):
-                raise ValueError(f"{path} holds a {type(content).__name__}: save one tensor of images.")
-            return content
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return torch.from_numpy(content)
-        with content:
-            if len(content.files) != 1:
-                raise ValueError(f"{path} holds {len(content.files)} arrays: save one array of images.")
-            return torch.from_numpy(content[content.files[0]])
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as an array ({error}): save it again.") from error

@@ -63,8 +63,6 @@ class Decoding:
             then a file that is not square is refused, never squashed.
         background: grey level, 0 to 255, under transparent pixels.
         max_pixels: a file with more is refused by its header.
-        exact: take files as they are, and refuse those of another size, grey among colour or colour among grey, and
-            those with transparent pixels.
 
     Raises:
         ValueError: settings that no image can follow.
@@ -76,7 +74,6 @@ class Decoding:
     crop: Crop = "centre"
     background: int = 255
     max_pixels: int = 2**26
-    exact: bool = False
 
     def __post_init__(self) -> None:
         for name, value, most in (
@@ -102,8 +99,6 @@ class Decoding:
         return most_bytes(self.max_pixels)
 
     def __str__(self) -> str:
-        if self.exact:
-            return f"{self.size} px, {'colour' if self.channels == 3 else 'grey'}, as they are"
         cut = {"centre": "centre crop", "none": "no crop"}.get(str(self.crop), f"centre crop {self.crop}")
         return f"{cut}, {self.resize} to {self.size} px, {'colour' if self.channels == 3 else 'grey'}"
 
@@ -114,13 +109,16 @@ class Decoding:
             BadImageError: no image comes out, and why.
         """
         with opened(content, self.max_pixels) as image:
-            self._check(image)
+            self.check(image)
             return self._convert(image)
 
-    def _check(self, image: Image.Image) -> None:
+    def check(self, image: Image.Image) -> None:
+        """See by its header that ``image`` may be decoded.
+
+        Raises:
+            BadImageError: it may not, and why.
+        """
         width, height = image.size
-        if self.exact and (width, height) != (self.size, self.size):
-            raise BadImageError(f"{width} x {height} and not {self.size} x {self.size}")
         if self.crop == "none" and width != height:
             raise BadImageError(f"{width} x {height} is not square and crop is none")
         if isinstance(self.crop, int) and min(image.size) < self.crop:
@@ -154,8 +152,6 @@ class Decoding:
         wanted = "RGB" if self.channels == 3 else "L"
         if image.mode == wanted and not image.has_transparency_data:
             return image
-        if self.exact:
-            self._check_exact(image)
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
             changes.append("16 bits to 8")
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -174,15 +170,6 @@ class Decoding:
             changes.append("CMYK")
         # a palette knows its colours, a grey of it is that of those
         return (image.convert("RGB") if image.mode == "P" else image).convert(wanted)
-
-    def _check_exact(self, image: Image.Image) -> None:
-        if image.has_transparency_data:
-            raise BadImageError("transparent pixels")
-        if image.mode.startswith(("I", "F")):
-            raise BadImageError("more than 8 bits a pixel and channel")
-        grey = image.mode in ("1", "L")
-        if grey != (self.channels == 1):
-            raise BadImageError("grey and not colour" if grey else "colour and not grey")
 
     def _on_ground(self, image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", image.size, (self.background,) * 3 + (255,))

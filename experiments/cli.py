@@ -68,6 +68,12 @@ def _contact_sheet(argv: Sequence[str]) -> int:
     return show_augmentation(argv)
 
 
+def _table(argv: Sequence[str]) -> int:
+    from experiments.table import table
+
+    return table(argv)
+
+
 def _list(argv: Sequence[str]) -> int:
     if argv:
         raise UserError(f"list takes no options, got {argv[0]}")
@@ -185,6 +191,14 @@ COMMANDS = {
   --out FILE.png       where to write (contact_sheet.png); must be new"""
         + CONFIGURATION,
         _contact_sheet,
+    ),
+    "table": Command(
+        "print a benchmark's table from the records that there are; without a name, list the tables",
+        """  atelier table [NAME | FILE.yaml] [options]
+
+  --format NAME        rich (the default on a terminal), markdown (elsewhere), csv, latex or html
+  --runs_dir DIR       where local runs are looked for beside the committed ones (runs)""",
+        _table,
     ),
     "list": Command("name the experiments and the overlays", "  atelier list", _list),
     "doctor": Command("look at this machine: devices, packages, data, keys", "  atelier doctor", _doctor),

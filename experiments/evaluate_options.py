@@ -1,23 +1,33 @@
 """The options of ``atelier evaluate``, read and checked against each other before anything is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
+from datamodules.array_file import is_array
 from datamodules.collection import Change
-from experiments.errors import UserError
-from experiments.request import Request, number
-from lightning_modules.metrics.presets import PRESETS, Preset, find_preset
+from experiments.errors import UserError, did_you_mean
+from experiments.request import Request, new_path, number
+from lightning_modules.metrics.fidelity.metrics import Measure
+from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
+from lightning_modules.metrics.fidelity.protocol import FidelityProtocol
+from lightning_modules.metrics.fidelity.ssim import ms_ssim, ssim
+from lightning_modules.metrics.presets import Preset, find_preset
+from lightning_modules.metrics.standard import ALL, NAMED
+
+# Metrics that compare image with image. LPIPS is another, with a network and so with weights of its own.
+MEASURES: Mapping[str, Measure] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "mae": mae}
+LPIPS = "lpips"
+PAIRED = (*MEASURES, LPIPS)
 
 NUMBERS = {"--fakes": 2, "--seeds": 1, "--size": 1, "--channels": 1, "--background": 0, "--shave": 0}  # the least
 OF_RUNS = ("--split", "--seeds", "--floor", "--ckpt")
 OF_FILES = ("--size", "--channels", "--background")
 OF_PAIRS = ("--colour", "--shave")
-OWN = (
-    *("--protocol", "--metrics", "--extractor", "--weights", "--fakes", "--out", "--cache"),
-    *(*OF_RUNS, *OF_FILES, *OF_PAIRS),
-)
-PAIRED = ("psnr", "ssim", "ms_ssim", "mae", "lpips")  # metrics that compare image with image
+OF_NETWORKS = ("--weights",)
+OF_SETS = ("--protocol", "--extractor", "--fakes")  # runs are scored as sets, too
+OWN = ("--metrics", "--out", "--cache", *OF_SETS, *OF_NETWORKS, *OF_RUNS, *OF_FILES, *OF_PAIRS)
 YES_NO = {"yes": True, "no": False}
 
 
@@ -27,6 +37,7 @@ class Options:
 
     Args:
         request: the command line, sorted.
+        target: what is scored.
         other: the second place of images; None for a run.
         metrics: by name.
         preset: the protocol to follow.
@@ -34,15 +45,17 @@ class Options:
         weights: path of its weights.
         split: of the reference.
         fakes: how many.
+        seed: of the first evaluation.
         seeds: evaluations, each with other fakes.
+        checkpoint: of a run, where the command line names none.
         floor: whether real images are scored too.
         change: what may be done to images of files.
-        colour: what of a pair of images is compared.
-        shave: pixels left out at each side of a pair.
+        pixels: what of a pair of images is compared.
         out: the JSON file to write.
     """
 
     request: Request
+    target: str
     other: str | None
     metrics: tuple[str, ...]
     preset: Preset | None
@@ -50,75 +63,104 @@ class Options:
     weights: str | None
     split: str | None
     fakes: int | None
-    seeds: int | None
+    seed: int | None
+    seeds: int
+    checkpoint: str
     floor: bool | None
     change: Change
-    colour: str
-    shave: int
+    pixels: FidelityProtocol
     out: Path | None
 
     @property
     def paired(self) -> bool:
         """Whether image is compared with image."""
-        return any(name in PAIRED for name in self.metrics)
-
-    @property
-    def settings(self) -> Preset:
-        """Whose settings metrics have that are asked for by name."""
-        return self.preset or PRESETS["atelier"]
+        return bool(self.metrics) and self.metrics[0] in PAIRED
 
 
 def read_options(request: Request) -> Options:
     """The options in ``request``; what a preset fixes stands where nothing was said.
 
     Raises:
-        UserError: they cannot be, or do not go together.
+        UserError, ValueError: they cannot be, or do not go together.
     """
     own = request.own
-    other = request.overrides[0] if request.overrides and not request.overrides[0].startswith("-") else None
-    _check_kind(request, other)
+    target, other = _places(request)
+    metrics = _metrics(own.get("--metrics"))
+    _check_kind(request, target, other, metrics)
     numbers = {name: number(request, name, least) for name, least in NUMBERS.items()}
-    preset = _preset(own.get("--protocol"))
+    preset = find_preset(own["--protocol"]) if "--protocol" in own else None
     fixed = {} if preset is None else preset.fields
-    if str(fixed.get("checkpoint")).startswith("best") and other is None:
-        own.setdefault("--ckpt", "best")
     return Options(
         request=request,
+        target=target,
         other=other,
-        metrics=tuple(name for name in own.get("--metrics", "").split(",") if name),
+        metrics=metrics,
         preset=preset,
         extractor=own.get("--extractor") or _text(fixed.get("extractor")),
         weights=own.get("--weights"),
         split=_one_of(own.get("--split"), "--split", ("train", "test")) or _text(fixed.get("reference_split")),
         fakes=numbers["--fakes"] or _whole(fixed.get("fakes")),
-        seeds=numbers["--seeds"] or (None if preset is None else preset.runs),
+        seed=_whole(fixed.get("seed")),
+        seeds=numbers["--seeds"] or (1 if preset is None else preset.runs),
+        checkpoint="best" if str(fixed.get("checkpoint")).startswith("best") else "last",
         floor=YES_NO.get(_one_of(own.get("--floor"), "--floor", tuple(YES_NO)) or ""),
         change=Change(numbers["--size"], numbers["--channels"], numbers["--background"]),
-        colour=own.get("--colour", "rgb"),
-        shave=numbers["--shave"] or 0,
+        pixels=FidelityProtocol(own.get("--colour", "rgb"), numbers["--shave"] or 0),  # type: ignore[arg-type]  # checks
         out=_new(own.get("--out")),
     )
 
 
-def _check_kind(request: Request, other: str | None) -> None:
+def _places(request: Request) -> tuple[str, str | None]:
     if request.target is None:
         raise UserError(
-            "evaluate needs something to score: `atelier evaluate RUN_DIR`, or `atelier evaluate IMAGES REFERENCE`"
+            "evaluate begins with what to score: `atelier evaluate RUN_DIR`, or `atelier evaluate IMAGES REFERENCE`"
         )
-    foreign = (*OF_FILES, *OF_PAIRS) if other is None else OF_RUNS
+    words = request.overrides
+    if not words or words[0].startswith("-"):
+        return request.target, None
+    if request.configs or len(words) > 1:
+        raise UserError(f"{(*words[1:], '--config')[0]} has no meaning for two places of images: leave it out")
+    return request.target, words[0]
+
+
+def _metrics(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names, known = tuple(text.split(",")), (*NAMED, *PAIRED)
+    if names == (ALL,):
+        return names
+    for name in names:
+        if name == ALL:
+            raise UserError(f"--metrics {ALL} stands alone: it means the others too")
+        if name not in known:
+            otherwise = f"choose of {', '.join(known)}, or {ALL}"
+            raise UserError(f"there is no metric {name!r}: {did_you_mean(name, known, otherwise)}")
+        if names.count(name) > 1:
+            raise UserError(f"{name} is named twice: leave one out")
+    sets = [name for name in names if name not in PAIRED]
+    if 0 < len(sets) < len(names):
+        raise UserError(f"{sets[0]} compares sets and not pairs of images: measure it by a command of its own")
+    return names
+
+
+def _check_kind(request: Request, target: str, other: str | None, metrics: Sequence[str]) -> None:
+    """See that every option means something for what is scored."""
+    paired = bool(metrics) and metrics[0] in PAIRED
+    if paired and other is None:
+        raise UserError(f"{metrics[0]} compares two places of images: `atelier evaluate RESTORED TARGETS`")
+    if paired:
+        kind, foreign = "pairs of images", [*OF_RUNS, *OF_FILES, *OF_SETS]
+        foreign += () if LPIPS in metrics else OF_NETWORKS
+        foreign += () if set(metrics) != {LPIPS} else OF_PAIRS
+    elif other is not None and is_array(target) and is_array(other):
+        kind, foreign = "two arrays", [*OF_RUNS, *OF_PAIRS, *OF_FILES]
+    elif other is not None:
+        kind, foreign = "two sets of images", [*OF_RUNS, *OF_PAIRS]
+    else:
+        kind, foreign = "a run", [*OF_FILES, *OF_PAIRS]
     for name in foreign:
         if name in request.own:
-            raise UserError(f"{name} is for {'two places of images' if other is None else 'a run'}: leave it out")
-    if other is not None and (request.configs or len(request.overrides) > 1):
-        word = request.overrides[1] if len(request.overrides) > 1 else "--config"
-        raise UserError(f"{word} has no meaning for two places of images: leave it out")
-
-
-def _preset(name: str | None) -> Preset | None:
-    try:
-        return None if name is None else find_preset(name)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+            raise UserError(f"{name} has no meaning for {kind}: leave it out")
 
 
 def _one_of(word: str | None, name: str, known: Sequence[str]) -> str | None:
@@ -128,9 +170,13 @@ def _one_of(word: str | None, name: str, known: Sequence[str]) -> str | None:
 
 
 def _new(path: str | None) -> Path | None:
-    if path is not None and Path(path).exists():
-        raise UserError(f"{path} exists and is not overwritten: give another --out")
-    return None if path is None else Path(path)
+    """Where the JSON is to be written, no picture of another one being there, either."""
+    if path is None:
+        return None
+    out = new_path(path)
+    for picture in out.parent.glob(f"{escape(out.stem)}.*.png"):
+        raise UserError(f"{picture} lies where a picture of {out} may come: give another --out")
+    return out
 
 
 def _text(value: object) -> str | None:

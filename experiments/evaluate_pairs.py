@@ -4,59 +4,64 @@ Images are taken as they are, of any sizes, one pair at a time; a set's score is
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from datamodules.collection import WholeImages, whole_images
 from datamodules.inspection import Progress
 from experiments.errors import UserError
-from experiments.evaluate_options import PAIRED, Options
+from experiments.evaluate_options import LPIPS, MEASURES, Options
 from experiments.score_report import ScoreReport
-from lightning_modules.metrics.fidelity.lpips import LPIPS
-from lightning_modules.metrics.fidelity.metrics import Fidelity, Measure
-from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
-from lightning_modules.metrics.fidelity.protocol import FidelityProtocol
-from lightning_modules.metrics.fidelity.ssim import ms_ssim, ssim
-
-MEASURES: Mapping[str, Measure] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "mae": mae}
+from lightning_modules.metrics.fidelity import lpips
+from lightning_modules.metrics.fidelity.metrics import Fidelity
+from lightning_modules.metrics.protocol import Plain
 
 
 def score(options: Options) -> ScoreReport:
     """Compare every image of the first place with its namesake in the second.
 
     Raises:
-        UserError: they do not pair up, or a metric is not one of pairs; ValueError: two images cannot be compared.
+        UserError: they do not pair up.
+        ValueError: two images cannot be compared; FileNotFoundError: no images, or no weights of LPIPS.
     """
-    if foreign := [name for name in options.metrics if name not in PAIRED]:
-        raise UserError(f"{foreign[0]} compares sets and not pairs of images: measure it by a command of its own")
-    target, other = options.request.target, options.other
-    if target is None or other is None:
-        raise UserError(f"{options.metrics[0]} compares two places of images: `atelier evaluate RESTORED TARGETS`")
-    restored, targets = whole_images(target), whole_images(other)
-    check_names(restored, targets, target, other)
-    protocol = FidelityProtocol(options.colour, options.shave)  # type: ignore[arg-type]  # checked where it is made
-    metrics = [Fidelity(protocol, {name: MEASURES[name] for name in options.metrics if name in MEASURES})]
-    lpips = [LPIPS(weights=options.weights)] if "lpips" in options.metrics else []
-    digest, progress = hashlib.sha256(), Progress(other, len(targets.names), "compared")
+    assert options.other is not None
+    restored, targets = whole_images(options.target), whole_images(options.other)
+    check_names(restored, targets, options.target, options.other)
+    metrics, stated = made(options)
+    digests, progress = (hashlib.sha256(), hashlib.sha256()), Progress(options.other, len(targets), "compared")
     for done, name in enumerate(targets.names):
-        a, b = restored[name], targets[name]
-        digest.update(f"{tuple(b.shape)}".encode())
-        digest.update(b.numpy().data)
-        compare(name, a, b, [*metrics, *lpips])
+        pair = restored[name], targets[name]
+        for digest, image in zip(digests, pair, strict=True):
+            digest.update(f"{image.dtype} {tuple(image.shape)}".encode())
+            digest.update(image.numpy().data)
+        compare(name, *pair, metrics)
         progress.show(done + 1)
     progress.end()
-    scores = {name: value for metric in (*metrics, *lpips) for name, value in metric.as_floats().items()}
-    stated = {"targets": targets.title, "targets_sha256": digest.hexdigest(), "images": len(targets.names)}
+    of_restored, of_targets = (digest.hexdigest() for digest in digests)
     return ScoreReport(
-        title=f"{target} against {other}, image by image",
-        of={"restored": restored.title},
-        protocol=stated | protocol.as_dict() | {name: value for m in lpips for name, value in m.fields.items()},
-        scores=[scores],
+        title=f"{options.target} against {options.other}, image by image",
+        of={"restored": restored.title, "restored_sha256": of_restored},
+        protocol={"targets": targets.title, "targets_sha256": of_targets, "images": len(targets), **stated},
+        scores=[{name: value for metric in metrics for name, value in metric.as_floats().items()}],
     )
 
 
-def compare(name: str, restored: Tensor, target: Tensor, metrics: list[Fidelity | LPIPS]) -> None:
+def made(options: Options) -> tuple[list[Fidelity | lpips.LPIPS], dict[str, Plain]]:
+    """The metrics that are asked for, and what their scores hang on."""
+    metrics: list[Fidelity | lpips.LPIPS] = []
+    stated: dict[str, Plain] = {}
+    if measures := {name: MEASURES[name] for name in options.metrics if name in MEASURES}:
+        metrics.append(Fidelity(options.pixels, measures))
+        stated |= options.pixels.as_dict()
+    if LPIPS in options.metrics:
+        network = lpips.LPIPS(weights=options.weights)
+        metrics.append(network)
+        stated |= network.fields
+    return metrics, stated
+
+
+def compare(name: str, restored: Tensor, target: Tensor, metrics: Sequence[Fidelity | lpips.LPIPS]) -> None:
     """Show one pair, uint8 [1, C, H, W], to all ``metrics``.
 
     Raises:

@@ -27,7 +27,7 @@ from experiments.house import HOUSE
 from experiments.lightning_cli import hush_lightning, switch_off
 from experiments.look import Subject, find_subject
 from experiments.onnx_file import REQUIRED, onnx_file, what_onnx_lacks
-from experiments.request import read_request
+from experiments.request import new_path, read_request
 from experiments.sample import home
 from experiments.train import say, show
 from experiments.weights import check_weights, read_checkpoint
@@ -58,8 +58,7 @@ def export(argv: Sequence[str]) -> int:
     module, checkpoint = trained(subject)
     default = home(subject) / f"export-step{checkpoint['global_step']}"
     out = Path(request.own["--out"]) if "--out" in request.own else default
-    if out.exists():
-        raise UserError(f"{show(out)} exists and is not overwritten: give another --out")
+    new_path(out, show(out))
     files = contents(subject, module, checkpoint, with_onnx)
     try:
         for name, content in files.items():  # the card last: without it the folder is none of ours

@@ -6,29 +6,27 @@ configuration (Lightning issue 21455).
 """
 
 import argparse
-import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import lightning as L
-import torch
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import nn
-from torch.optim import Optimizer
 
+from experiments.cell_key import cell_key
 from experiments.errors import UserError, sentence_of
 from experiments.explain import arguments_of, explain, refusal
 from experiments.house import HOUSE, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
+from experiments.optimizers import spelt_out
 from lightning_modules.metrics.protocol import INCEPTION, metric_name
 
 PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
@@ -182,6 +180,8 @@ class AtelierCLI(LightningCLI):
         with users_mistakes():
             L.seed_everything(self.config.seed_everything, workers=True, verbose=False)
             self.config_init = self.parser.instantiate(self.config)
+        if self.config_init.record is not None:
+            self.config_init.record.key = cell_key(self.resolved)
         self.model: L.LightningModule = self.config_init.model
         self.datamodule: L.LightningDataModule = self.config_init.data
 
@@ -241,17 +241,9 @@ def default_optimizers(config: Namespace) -> Namespace:
     defaults = Namespace()
     for key, value in config.items():
         if isinstance(value, FunctionType):
-            defaults[key] = spelt_out(value)
+            stated = spelt_out(value)
+            defaults[key] = Namespace(class_path=stated["class_path"], init_args=Namespace(**stated["init_args"]))
     return defaults
-
-
-def spelt_out(make_optimizer: Callable[[list[nn.Parameter]], Optimizer]) -> Namespace:
-    """``make_optimizer``, a default that jsonargparse could not read, as class_path and init_args."""
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))])
-    kind = type(optimizer)
-    known = inspect.signature(kind).parameters
-    settings = {name: value for name, value in optimizer.defaults.items() if name in known}
-    return Namespace(class_path=f"{kind.__module__}.{kind.__name__}", init_args=Namespace(**settings))
 
 
 def as_list(value: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from experiments.catalogue import experiments, find_file
 from experiments.errors import RunError, UserError, sentence_of
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
-from experiments.request import Request, read_request
+from experiments.request import Request, new_path, read_request
 from experiments.runs import RunDirectory, open_run
 from experiments.train import parse, say
 from experiments.weights import check_weights, has_weights, read_checkpoint
@@ -28,35 +28,51 @@ WRITERS = ("clock", "samples", "checkpoint", "record", "progress")  # callbacks 
 
 @dataclass
 class Subject:
-    """A parsed configuration and the checkpoint that goes with it."""
+    """A parsed configuration and the checkpoint that goes with it.
+
+    Attributes:
+        which: what protocols call the checkpoint: its name, and of the best by which score, where that is known.
+    """
 
     cli: AtelierCLI
     checkpoint: Path
     run: RunDirectory | None = None
-    which: str = "last"
+    which: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        name, kept = self.checkpoint.stem, self.cli.config.checkpoint
+        by = kept.monitor if name == "best" and kept is not None else None
+        self.which = name if by is None else f"{name} by {by.removeprefix('val/')}"
 
 
-def find_subject(request: Request, command: str) -> Subject:
+def find_subject(request: Request, command: str, otherwise: str = "last") -> Subject:
     """What ``request`` is about: a run directory, a checkpoint in one, or an experiment with ``--ckpt FILE``.
+
+    Args:
+        request: the command line.
+        command: its name.
+        otherwise: the checkpoint of a run directory where the command line names none.
 
     Raises:
         UserError: none of them.
     """
-    target, which = request.target, request.own.get("--ckpt", "last")
+    target, which = request.target, request.own.get("--ckpt", otherwise)
     if target is not None and target.endswith(".ckpt"):
         file = Path(target)
+        if "--ckpt" in request.own:
+            raise UserError(f"{target} is a checkpoint already: leave out --ckpt")
         if not file.is_file():
             raise UserError(f"there is no checkpoint at {target}")
-        return in_run(open_run(str(file.resolve().parent.parent)), file, request, file.stem)
+        return in_run(open_run(str(file.resolve().parent.parent)), file, request)
     if target is not None and Path(target).is_dir():
         run = open_run(target)
         file = run.checkpoint(which) if which in ("last", "best") else Path(which)
-        return in_run(run, file, request, which)
+        return in_run(run, file, request)
     if which in ("last", "best"):
         if target is not None and "--ckpt" not in request.own and target not in experiments():
             raise UserError(f"{target} is no run directory: runs lie in runs/<experiment>/<time>-s<seed>")
         raise lacks_weights(command)
-    return Subject(parse(request, command), Path(which), None, which)
+    return Subject(parse(request, command), Path(which))
 
 
 def lacks_weights(command: str) -> UserError:
@@ -66,14 +82,14 @@ def lacks_weights(command: str) -> UserError:
     )
 
 
-def in_run(run: RunDirectory, checkpoint: Path, request: Request, which: str) -> Subject:
+def in_run(run: RunDirectory, checkpoint: Path, request: Request) -> Subject:
     """The subject whose configuration is ``run``'s."""
     if not checkpoint.is_file():
         there = sorted(path.stem for path in run.checkpoint("last").parent.glob("*.ckpt"))
         raise UserError(f"there is no checkpoint at {checkpoint}: the run has {', '.join(there) or 'none'}")
     files = [run.config, *map(find_file, request.configs)]
     layers: list[Layer] = [(file.name, read_layer(file)) for file in files]
-    return Subject(AtelierCLI(layers, request.overrides), checkpoint, run, which)
+    return Subject(AtelierCLI(layers, request.overrides), checkpoint, run)
 
 
 def prepare(argv: Sequence[str], command: str, *own: str) -> tuple[Request, Subject]:
@@ -127,9 +143,7 @@ def score(argv: Sequence[str], command: str, look: Callable[..., object], *own: 
     """Run one evaluation loop of the trainer and print each score by name, then how they were measured."""
     hush_lightning()
     request = read_request(argv, own=("--ckpt", *own))
-    out = Path(request.own["--out"]) if "--out" in request.own else None
-    if out is not None and out.exists():
-        raise UserError(f"{out} exists and is not overwritten: give another --out")
+    out = new_path(request.own["--out"]) if "--out" in request.own else None
     cli, checkpoint = without_checkpoint(request, command), None
     if cli is None:
         _, subject = prepare(argv, command, *own)
@@ -180,9 +194,7 @@ def in_words(fields: Mapping[str, Any]) -> str:
 def predict(argv: Sequence[str]) -> int:
     """Write the predictions on the test data into a file that torch.load reads."""
     request, subject = prepare(argv, "predict", "--out")
-    out = Path(request.own.get("--out", "predictions.pt"))
-    if out.exists():
-        raise UserError(f"{out} exists and is not overwritten: give another --out")
+    out = new_path(request.own.get("--out", "predictions.pt"))
     switch_off(subject.cli, "evaluation", "classification", "fidelity")
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.cli.make_trainer(Path(folder))

@@ -1,5 +1,6 @@
 """What was typed after a command: whom it is about, which YAMLs, which options are the command's own, and the rest."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,3 +87,22 @@ def number(request: Request, name: str, least: int) -> int | None:
     if not text.isdecimal() or int(text) < least:
         raise UserError(f"{name} expects a whole number of at least {least}, got {text!r}")
     return int(text)
+
+
+def new_path(path: str | Path, shown: str | None = None) -> Path:
+    """``path``, at which --out is to be written: nothing is there yet, and something can be put there.
+
+    Args:
+        path: of a file or a folder.
+        shown: how it is called in a message; as it is unless given.
+
+    Raises:
+        UserError: otherwise.
+    """
+    path, shown = Path(path), shown or str(path)
+    if os.path.lexists(path):
+        raise UserError(f"{shown} exists and is not overwritten: give another --out")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"{shown} cannot be written, {above} is no folder or a protected one: give another --out")
+    return path

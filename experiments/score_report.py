@@ -1,9 +1,7 @@
-"""What an evaluation says: a table on the screen, and JSON that can be committed as a result."""
+"""What an evaluation says: a table on the screen, and JSON that can be committed as a result, with its pictures."""
 
 import json
-import math
 import platform
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +10,13 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from torch import Tensor
 
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
-from lightning_modules.callbacks.record import PACKAGES, installed, source_state
+from lightning_modules.callbacks.pictures import grid, save_png
+from lightning_modules.callbacks.record import finite, source_state, versions
 
 SCHEMA = 1
 Scores = Mapping[str, float]
@@ -34,6 +35,7 @@ class ScoreReport:
         floor: what real images score; None where there are none.
         preset: the named protocol that was asked for.
         departures: where it could not be followed: (as fixed there, as measured).
+        pictures: by name, uint8 [rows, columns, C, H, W].
         seconds: of the whole evaluation.
     """
 
@@ -45,12 +47,13 @@ class ScoreReport:
     floor: Scores | None = None
     preset: str | None = None
     departures: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
     def show(self) -> None:
         """Print the table, then how it was measured."""
         console = Console(highlight=False, soft_wrap=True)
-        table = Table(title=self.title, title_justify="left")
+        table = Table(title=Text(self.title), title_justify="left")  # a path may hold what looks like markup
         table.add_column("score")
         table.add_column("value", justify="right")
         if len(self.scores) > 1:
@@ -72,13 +75,13 @@ class ScoreReport:
             console.print(f"otherwise than {self.preset}: {name} is {measured}, there {fixed}", markup=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values; a score that is not finite becomes null."""
+        """Plain values; a number that is not finite, as PSNR of equal images, becomes null."""
         summary = {}
         for name in self.scores[0]:
             values = [row[name] for row in self.scores]
             mean, std = mean_and_std(values)
-            summary[name] = {"mean": finite(mean), "std": finite(std), "values": [finite(value) for value in values]}
-        return {
+            summary[name] = {"mean": mean, "std": std, "values": values}
+        everything = {
             "schema": SCHEMA,
             "kind": "evaluation",
             "status": "finished",
@@ -88,35 +91,37 @@ class ScoreReport:
             "protocol": dict(self.protocol),
             "seeds": list(self.seeds),
             "scores": summary,
-            "floor": None if self.floor is None else {name: finite(value) for name, value in self.floor.items()},
+            "floor": None if self.floor is None else dict(self.floor),
             "wall_seconds": round(self.seconds, 1),
             "code": source_state(),
-            "versions": {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()},
+            "versions": versions(),
             "hardware": {
                 "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
                 "cpu": platform.machine(),
                 "threads": torch.get_num_threads(),
             },
         }
+        return finite(everything)
 
-    def write(self, path: Path) -> None:
-        """Write the JSON, whole or not at all.
+    def write(self, path: Path) -> list[Path]:
+        """Write the pictures beside ``path``, then the JSON, each whole or not at all; all their paths.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: one of them cannot be written.
         """
+        shown = {path.with_name(f"{path.stem}.{name}.png"): rows for name, rows in self.pictures.items()}
+        text = json.dumps(self.as_dict(), indent=2, allow_nan=False)
         try:
+            for picture, rows in shown.items():
+                save_png(grid(rows.flatten(0, 1), columns=rows.shape[1]), picture)
             with replacing(path) as file:
-                file.write(json.dumps(self.as_dict(), indent=2, allow_nan=False).encode() + b"\n")
+                file.write(text.encode() + b"\n")
         except OSError as error:
             raise UserError(f"{path} cannot be written ({error.strerror}): give another --out") from error
+        return [path, *shown]
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation, which a single value does not have."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def finite(value: float | None) -> float | None:
-    """``value``, or None where JSON has no number for it."""
-    return value if value is not None and math.isfinite(value) else None
+    x = torch.tensor(values, dtype=torch.float64)  # the standard library's cannot do infinite values
+    return float(x.mean()), float(x.std()) if len(values) > 1 else None

@@ -1,6 +1,5 @@
 """Checkpoints as files: read one, see whether it is this model's, and take its weights."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"there is no checkpoint at {path}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except Exception as error:  # what reads a pickle of anything raises anything
         raise UserError(f"{path} is no checkpoint, or a damaged one") from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step"} <= checkpoint.keys():
         raise UserError(f"{path} is no checkpoint of a run: it holds no state_dict with a global_step")
@@ -54,12 +53,13 @@ def has_weights(model: L.LightningModule) -> bool:
 
 
 def load_weights(model: L.LightningModule, path: Path) -> int:
-    """Put the weights of the checkpoint at ``path`` into ``model`` and return its step.
+    """Put the weights and counters of the checkpoint at ``path`` into ``model`` and return its step.
 
     Raises:
         UserError: there is none, or it is of another model.
     """
     checkpoint = read_checkpoint(path)
     check_weights(model, checkpoint, path)
+    model.on_load_checkpoint(checkpoint)
     model.load_state_dict(checkpoint["state_dict"])
     return int(checkpoint["global_step"])

@@ -9,6 +9,7 @@ import pytest
 from experiments.cli import main
 
 ROOT = Path(__file__).parent.parent
+LONGEST = 700  # characters: a sentence, not a dump
 TINY = """# A tiny GAN.
 model:
   class_path: lightning_modules.gan.GAN
@@ -62,3 +63,22 @@ def fit(*options: str) -> Path:
 
 def rows(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def files() -> set[str]:
+    return {str(path) for path in Path().rglob("*")}
+
+
+def refused(capfd, *argv: str, code: int = 2) -> str:
+    """The one sentence that ``argv`` costs, nothing written."""
+    before = files()
+    assert main(list(argv)) == code
+    said = capfd.readouterr()
+    assert said.err.startswith("atelier: ")
+    assert said.err.count("\n") == 1
+    assert len(said.err) < LONGEST
+    assert "Traceback" not in said.err
+    assert "usage" not in said.err
+    assert "usage" not in said.out
+    assert files() == before
+    return said.err.removeprefix("atelier: ").rstrip()

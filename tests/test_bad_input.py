@@ -8,33 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import ROOT, fit, place, runs
+from command_line import ROOT, fit, place, refused, runs
 
 from experiments.cli import main
 from experiments.errors import one_line
 from experiments.explain import explain
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
-LONGEST = 700  # characters: a sentence, not a dump
-
-
-def files() -> set[str]:
-    return {str(path) for path in Path().rglob("*")}
-
-
-def refused(capfd, *argv: str, code: int = 2) -> str:
-    """The one sentence that ``argv`` costs, nothing written."""
-    before = files()
-    assert main(list(argv)) == code
-    said = capfd.readouterr()
-    assert said.err.startswith("atelier: ")
-    assert said.err.count("\n") == 1
-    assert len(said.err) < LONGEST
-    assert "Traceback" not in said.err
-    assert "usage" not in said.err
-    assert "usage" not in said.out
-    assert files() == before
-    return said.err.removeprefix("atelier: ").rstrip()
 
 
 MISTAKES = {

@@ -1,21 +1,19 @@
-"""Laws of the evaluation: keyed fakes, one reference, an honest cache, and a callback that changes nothing."""
+"""Laws of the evaluation: keyed fakes, one reference, one forward pass, and a floor that is measured like fakes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from noise_sets import SHAPE, Counting, flat, noise, own_cache, pictures, protocol, protocol_of
 from torch import Tensor
 
 from datamodules.base import ImageSet
 from datamodules.functional.keys import key
-from datamodules.mixtures import PointSet
 from lightning_modules.metrics import cache
 from lightning_modules.metrics import evaluate as evaluation
-from lightning_modules.metrics import reference as of_reference
-from lightning_modules.metrics.base import EvaluationMetric, Features, Look, Needs, Setting, Statistic, Tensors
+from lightning_modules.metrics.base import EvaluationMetric
 from lightning_modules.metrics.class_share import ClassShare
 from lightning_modules.metrics.evaluate import evaluate, fakes, floor, measure, protocol_for
 from lightning_modules.metrics.extractors import Identity
@@ -27,35 +25,7 @@ from lightning_modules.metrics.prdc import PRDC, prdc
 from lightning_modules.metrics.protocol import Protocol
 from lightning_modules.metrics.reference import reference_statistics
 
-SHAPE = (1, 2, 3)
-
-
-class Counting(Identity):
-    """Counts the images it looks at."""
-
-    seen = 0
-
-    def extract(self, image: Tensor) -> Features:
-        self.seen += len(image)
-        return super().extract(image)
-
-
-def noise(n: int) -> Tensor:
-    return torch.randint(0, 200, (n, *SHAPE)).byte()
-
-
-def pictures(n: int, split: str = "train", seed: int = 1) -> ImageSet:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return ImageSet("noise", split, noise(n), torch.zeros(n, dtype=torch.int64))
-
-
-def flat(image: Tensor) -> Tensor:
-    return image.flatten(1).double()
-
-
-def reference_moments(reference: ImageSet, given: Protocol, extractor: Identity) -> Moments:
-    return Moments(**reference_statistics(reference, given, extractor, [FeatureMoments()])["moments"])
+pytestmark = pytest.mark.usefixtures(own_cache.__name__)
 
 
 def every_metric() -> list[EvaluationMetric]:
@@ -64,19 +34,11 @@ def every_metric() -> list[EvaluationMetric]:
     return [FrechetDistance(), InceptionScore(), ClassShare(), *small]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
-    cache.forget()
-    yield tmp_path / "cache"
-    cache.forget()
+def reference_moments(reference: ImageSet, given: Protocol, extractor: Identity) -> Moments:
+    return Moments(**reference_statistics(reference, given, extractor, [FeatureMoments()])["moments"])
 
 
 # --- fakes --------------------------------------------------------------------------------------------------
-
-
-def protocol(count: int = 337, **changes: Any) -> Protocol:
-    return replace(protocol_for(pictures(101), Identity(SHAPE, 6), fakes=count), **changes)
 
 
 def test_a_block_is_drawn_whole_under_its_key() -> None:
@@ -161,10 +123,6 @@ def test_company_does_not_change_a_score() -> None:
     assert evaluate(noise, reference, protocol(), extractor).items() <= together.items()
 
 
-def protocol_of(metrics: list[EvaluationMetric]) -> Protocol:
-    return protocol_for(pictures(101), Identity(SHAPE, 6), fakes=337, metrics=metrics)
-
-
 def test_scores_are_those_of_all_fakes_and_the_whole_reference() -> None:
     reference, metrics = pictures(101), [KID(4, 40), PRDC()]
     drawn = flat(torch.cat([image for image, _ in fakes(noise, protocol(), SHAPE)]))
@@ -196,127 +154,6 @@ def test_memorised_images_are_shown_beside_what_they_repeat() -> None:
     assert torch.equal(rows[:, 0], reference.images[:3])
     assert torch.equal(rows[:, 1], reference.images[:3])
     assert not torch.equal(rows[:, 2], reference.images[:3])
-
-
-# --- points, and metrics of one's own -----------------------------------------------------------------------
-
-
-def points(n: int, seed: int = 1) -> PointSet:
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        return PointSet("plane", "train", torch.randn(n, 2), torch.zeros(n, dtype=torch.int64))
-
-
-def test_points_are_scored_as_they_are() -> None:
-    # N(0, I) against N((3, 4), 4 I): 25 + 2 (2 - 1)^2 = 27.
-    reference, metrics = points(20_000), [FrechetDistance(), KID(2, 50), PRDC(), NearestNeighbours()]
-    few = points(200)
-    given = protocol_for(reference, Identity((2,)), fakes=20_000)
-    assert (given.quantisation, given.resolution, given.precision) == ("none", "2", "float64")
-
-    def generator(n: int) -> Tensor:
-        return 2 * torch.randn(n, 2) + torch.tensor([3.0, 4.0])
-
-    assert evaluate(generator, reference, given, Identity((2,)))["fid@identity"] == pytest.approx(27, rel=0.02)
-    given = protocol_for(few, Identity((2,)), 200, metrics)
-    scores, shown = measure(generator, few, given, Identity((2,)), metrics)
-    assert len(scores) == 11
-    assert shown == {}
-
-
-def test_points_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(ValueError, match="not finite"):
-        evaluate(
-            lambda n: torch.full((n, 2), float("nan")),
-            points(50),
-            protocol_for(points(50), Identity((2,)), 10),
-            Identity((2,)),
-        )
-
-
-class Brightest(Statistic):
-    """The largest byte of the reference."""
-
-    kind = "brightest"
-
-    def begin(self, setting: Setting) -> None:
-        self.add_state("most", torch.tensor(0), dist_reduce_fx="max")
-
-    def update(self, look: Look) -> None:
-        self.most = torch.maximum(self.most, look.samples.max())
-
-    def compute(self) -> Tensors:
-        return {"most": self.most}
-
-
-class Brighter(EvaluationMetric):
-    """How many samples are brighter than all of the reference. Looks at the samples alone."""
-
-    names = ("brighter",)
-
-    def __init__(self, by: int = 0) -> None:
-        super().__init__()
-        self.by = by
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        return {"brighter_by": self.by}
-
-    def statistics(self) -> list[Statistic]:
-        return [Brightest()]
-
-    def begin(self, setting: Setting) -> None:
-        self.limit = setting.reference["brightest"]["most"] + self.by
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, look: Look) -> None:
-        self.count += (look.samples.flatten(1).amax(1) > self.limit).sum()
-
-    def compute(self) -> Tensors:
-        return {"brighter": self.count.double()}
-
-
-def test_a_metric_of_ones_own_that_needs_no_extractor_calls_none_and_bears_no_name() -> None:
-    extractor, reference, metrics = Counting(SHAPE), pictures(101), [Brighter(by=1)]
-    given = protocol_for(reference, extractor, fakes=150, metrics=metrics)
-    assert given.settings == "brighter_by=1"
-    most = int(reference.images.max())
-    drawn = torch.cat([image for image, _ in fakes(noise, given, SHAPE)])
-    wanted = int((drawn.flatten(1).amax(1) > most + 1).sum())
-    assert evaluate(noise, reference, given, extractor, metrics) == {"brighter": wanted}
-    assert extractor.seen == 0
-    # It is known by now, whatever extractor comes with it.
-    other = Identity(SHAPE, 6)
-    evaluate(noise, reference, protocol_for(reference, other, 150, metrics), other, metrics)
-
-
-@pytest.mark.parametrize(
-    ("metrics", "message"),
-    [
-        ([InceptionScore()], "InceptionScore needs logits, which the extractor identity does not have"),
-        ([ClassShare()], "ClassShare needs logits"),
-        ([KID(), PRDC(), KID(10)], "both give kid, kid_std"),
-    ],
-)
-def test_metrics_that_cannot_be_measured_are_refused(metrics: list[EvaluationMetric], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        protocol_for(pictures(101), Identity(SHAPE), 50, metrics)
-
-
-def test_classes_of_other_data_have_no_shares() -> None:
-    foreign = Identity(SHAPE, 6)
-    foreign.own_classes = False
-    assert foreign.offers == Needs.FEATURES | Needs.LOGITS
-    assert set(evaluate(noise, pictures(101), protocol_for(pictures(101), foreign, 50), foreign)) == {
-        f"{name}@identity" for name in ("fid", "is", "is_std")
-    }
-    with pytest.raises(ValueError, match="ClassShare needs classes that are the data's own"):
-        protocol_for(pictures(101), foreign, 50, [ClassShare()])
-
-
-def test_metrics_of_other_settings_than_the_protocols_are_refused() -> None:
-    with pytest.raises(ValueError, match="metrics of other settings"):
-        evaluate(noise, pictures(101), protocol_of([KID(4, 40)]), Identity(SHAPE, 6), [KID(4, 30)])
 
 
 def test_floor_is_the_other_split_in_the_place_of_fakes() -> None:
@@ -351,67 +188,3 @@ def test_fakes_of_another_kind_are_refused(generator: Any, message: str) -> None
 def test_a_reference_that_is_not_the_protocols_is_refused() -> None:
     with pytest.raises(ValueError, match="build it with protocol_for"):
         evaluate(noise, pictures(101, seed=9), protocol(), Identity(SHAPE, 6))
-
-
-# --- cache --------------------------------------------------------------------------------------------------
-
-
-def look(extractor: Counting, reference: ImageSet | None = None) -> Tensor:
-    reference = reference or pictures(101)
-    return reference_moments(reference, protocol_for(reference, extractor, fakes=10), extractor).cov
-
-
-def test_reference_is_looked_at_once_also_by_the_next_process(own_cache: Path) -> None:
-    extractor = Counting(SHAPE, 6)
-    first = look(extractor)
-    assert torch.equal(look(extractor), first)
-    cache.forget()
-    assert torch.equal(look(extractor), first)
-    assert extractor.seen == 101
-    look(extractor, pictures(101, seed=2))  # other data
-    assert extractor.seen == 202
-    assert len(list(own_cache.iterdir())) == 2
-
-
-@pytest.mark.parametrize("damage", ["cut", "byte", "empty"])
-def test_a_damaged_file_is_computed_again(own_cache: Path, damage: str) -> None:
-    extractor = Counting(SHAPE, 6)
-    first = look(extractor)
-    (path,) = own_cache.iterdir()
-    content = path.read_bytes()
-    path.write_bytes({"cut": content[:-9], "byte": content[:-9] + b"\x01" + content[-8:], "empty": b""}[damage])
-    cache.forget()
-    assert torch.equal(look(extractor), first)
-    cache.forget()
-    assert torch.equal(look(extractor), first)  # from the file, which is whole again
-    assert extractor.seen == 202
-
-
-def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match="set ATELIER_CACHE"):
-        assert look(Counting(SHAPE, 6)).shape == (6, 6)
-
-
-def test_what_is_too_large_is_not_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extractor, reference, metrics = Counting(SHAPE), pictures(101), [FrechetDistance(), KID(4, 40)]
-    given = protocol_for(reference, extractor, 50, metrics)
-    kept = evaluate(noise, reference, given, extractor, metrics)
-    for file in own_cache.iterdir():
-        file.unlink()
-    cache.forget()
-    monkeypatch.setattr(of_reference, "LARGEST", 4 * 101 * 6 - 1)
-    for again in (1, 2):
-        assert evaluate(noise, reference, given, extractor, metrics) == kept
-        assert extractor.seen == (1 + again) * (101 + 50)
-    assert len(list(own_cache.iterdir())) == 1  # the moments
-
-
-def test_floor_is_cached() -> None:
-    reference, real, extractor = pictures(101), pictures(60, "test"), Counting(SHAPE, 6)
-    given = protocol_for(reference, extractor, fakes=50, real=real)
-    first = floor(real, reference, given, extractor)
-    cache.forget()
-    assert floor(real, reference, given, extractor) == first
-    assert extractor.seen == 101 + 50

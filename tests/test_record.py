@@ -20,11 +20,12 @@ from lightning_modules.gan import GAN
 KEYS = {
     "schema": {},
     "experiment": {},
+    "key": {},
     "seed": {},
     "status": {},
     "started": {},
     "wall_seconds": {},
-    "clock": {"d_step", "g_step", "kimg", "total_d_steps"},
+    "clock": {"d_step", "g_step", "kimg", "total_d_steps", "length"},
     "scores": {},
     "cost": {
         *("parameters", "sample_shape", "flops_per_sample", "images_per_second", "sampling_images_per_second"),
@@ -58,7 +59,7 @@ def test_the_record_has_its_schema_and_tells_no_secrets(tmp_path: Path) -> None:
     assert found.keys() == KEYS.keys()
     assert all(found[name].keys() == keys for name, keys in KEYS.items() if keys)
     assert [found[name] for name in ("schema", "experiment", "seed", "status")] == [1, "gan/toy", 5, "finished"]
-    assert found["clock"] == {"d_step": 6, "g_step": 3, "kimg": 0.048, "total_d_steps": 6}
+    assert found["clock"] == {"d_step": 6, "g_step": 3, "kimg": 0.048, "total_d_steps": 6, "length": {"g_steps": 3}}
     (block,) = found["scores"]
     assert [row["metrics"]["score"] for row in block["history"]] == [3.0, 1.0, 2.0]
     assert [block[name]["d_step"] for name in ("first", "last", "best")] == [2, 6, 4]

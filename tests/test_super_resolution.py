@@ -216,7 +216,7 @@ def test_a_trained_network_is_validated_chosen_and_tested_by_the_same_scores(mad
     record = json.loads(Path("record.json").read_text())
     assert record["clock"]["d_step"] == record["scores"][0]["last"]["d_step"] == 6
     protocol = record["scores"][0]["protocol"]
-    assert (protocol["weights"], protocol["checkpoint"]) == ("raw", "best")
+    assert (protocol["weights"], protocol["checkpoint"]) == ("raw", "best by Made-x2/psnr@y8-shave2")
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from datamodules.functional.files import replacing
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.cost import SampleMeter, cost
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.callbacks.scores import Scores
@@ -36,10 +37,14 @@ class RunRecord(Callback):
 
     Args:
         experiment: name of the experiment, such as ``gan/dcgan_digits``.
+
+    Attributes:
+        key: hash of the settings that the scores hang on; None where nobody has said it.
     """
 
     def __init__(self, experiment: str = "") -> None:
         self.experiment = experiment
+        self.key: str | None = None
         self.status = "running"
         self._earlier_seconds = 0.0  # of the segments before a resume
         self._earlier_starts: list[str] = []
@@ -123,16 +128,17 @@ class RunRecord(Callback):
         return {
             "schema": SCHEMA,
             "experiment": self.experiment,
+            "key": self.key,
             "seed": module.seed,
             "status": self.status,
             "started": [*self._earlier_starts, self._started],
             "wall_seconds": round(self._earlier_seconds + seconds, 1),
-            "clock": {**module.counters(), "total_d_steps": max(trainer.max_steps, 0)},
+            "clock": {**module.counters(), "total_d_steps": max(trainer.max_steps, 0), "length": length(trainer)},
             **findings(trainer),
             "scores": [score_block(callback, best_of(trainer)) for callback in scores],
             "cost": cost(trainer, module, images / max(seconds, 1e-9), self._meter.found),
             "code": self._source,
-            "versions": {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()},
+            "versions": versions(),
             "hardware": hardware(trainer),
         }
 
@@ -163,6 +169,16 @@ def findings(trainer: L.Trainer) -> dict[str, Any]:
     """What the data module has to say of its files, as ``data``; nothing where it has none."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     return {"data": data.findings} if isinstance(data, StatesItsFindings) else {}
+
+
+def length(trainer: L.Trainer) -> dict[str, float]:
+    """The length that was asked for, in its unit; nothing where there is no clock."""
+    asked = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Clock):
+            given = {"g_steps": callback.g_steps, "kimg": callback.kimg, "epochs": callback.epochs}
+            asked = {unit: value for unit, value in given.items() if value is not None}
+    return asked
 
 
 def best_of(trainer: L.Trainer) -> tuple[str, int] | None:
@@ -209,6 +225,11 @@ def hardware(trainer: L.Trainer) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": str(trainer.precision),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Of the packages that scores hang on, and of Python."""
+    return {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()}
 
 
 def installed(package: str) -> str | None:

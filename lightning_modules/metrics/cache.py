@@ -6,6 +6,7 @@ damaged. Nothing depends on the cache but time.
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from lightning_modules.metrics.ranks import everywhere, rank_and_world
 
 Tensors = dict[str, Tensor]
 _MEMORY: dict[str, Tensors] = {}
+_NAME = re.compile("[0-9a-f]{64}")  # as `digest` gives them
 
 
 def forget() -> None:
@@ -55,8 +57,9 @@ class Entry(NamedTuple):
 
 
 def entries() -> list[Entry]:
-    """What the disk remembers, the largest first."""
-    found = [Entry(path, path.stat().st_size, _what(path)) for path in cache_folder().glob("*.safetensors")]
+    """What the disk remembers, the largest first. Files of other names in the folder are none of ours."""
+    ours = [path for path in cache_folder().glob("*.safetensors") if _NAME.fullmatch(path.stem)]
+    found = [Entry(path, path.stat().st_size, _what(path)) for path in ours]
     return sorted(found, key=lambda entry: -entry.size)
 
 

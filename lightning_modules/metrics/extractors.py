@@ -21,6 +21,7 @@ from datamodules.functional.quantise import from_uint8
 from lightning_modules.metrics.base import Extractor, Features, spell
 from lightning_modules.metrics.card import Card
 from lightning_modules.metrics.inception import TAPS, InceptionExtractor
+from lightning_modules.metrics.presets import TF1_BILINEAR
 from lightning_modules.metrics.stacked import PREFIX, Stacked
 from lightning_modules.networks.base import Classifier
 from lightning_modules.networks.cnn import CNN
@@ -136,13 +137,14 @@ def extractor_names() -> list[str]:
     return [*sorted(path.stem for path in SHIPPED.glob("*.safetensors")), *TAPS]
 
 
-def load_extractor(name: str, weights: str | None = None) -> Extractor:
+def load_extractor(name: str, weights: str | None = None, resize: str = TF1_BILINEAR) -> Extractor:
     """Load the extractor ``name``, in eval mode, on the CPU.
 
     Args:
-        name: ``inception``, one of its lower taps (``inception-768``), a shipped extractor, or with ``weights`` one of your own (``metrics/export.py``); one with
-            ``stacked-`` before its name runs on each of three channels.
+        name: ``inception``, one of its lower taps (``inception-768``), a shipped extractor, or with ``weights`` one of
+            your own (``metrics/export.py``); one with ``stacked-`` before its name runs on each of three channels.
         weights: path of its weights file; None searches (inception) or takes the shipped file.
+        resize: how inception brings images to its size; the others have no choice.
 
     Raises:
         ValueError: if there is no such extractor, or its files are not what they should be.
@@ -151,7 +153,7 @@ def load_extractor(name: str, weights: str | None = None) -> Extractor:
     if name.startswith(PREFIX):
         return Stacked(load_extractor(name.removeprefix(PREFIX), weights))
     if name in TAPS:
-        return InceptionExtractor(weights, name)
+        return InceptionExtractor(weights, name, resize)
     if weights is not None:
         return _own_extractor(name, Path(weights))
     names = extractor_names()

@@ -2,9 +2,9 @@
 
     d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)),  C = X'X / (n - 1)
 
-The trace of the root is that of the symmetric (sqrt(C1) C2 sqrt(C1))^(1/2), which has the same eigenvalues: two
-symmetric eigen-decompositions, real and finite also for fewer samples than dimensions, where the general matrix root
-gives NaN or imaginary parts. All in float64.
+With C1 = F F', the trace of the root is that of the symmetric (F' C2 F)^(1/2), which has the same eigenvalues: they
+are real, and finite also for fewer samples than dimensions, where the general matrix root gives NaN or imaginary
+parts. F is Cholesky's factor; where C1 is singular, that of its eigenvectors which it does not annul. All in float64.
 """
 
 from collections.abc import Sequence
@@ -43,16 +43,22 @@ def moments_of_sums(total: Tensor, outer: Tensor, count: int) -> Moments:
 
 def frechet_distance(a: Moments, b: Moments) -> Tensor:
     """Squared Fréchet distance of two Gaussians: a scalar, float64, not negative."""
-    root = _root(a.cov)
-    eigenvalues = torch.linalg.eigvalsh(root @ b.cov @ root)
+    factor = _factor(a.cov)
+    eigenvalues = torch.linalg.eigvalsh(factor.T @ b.cov @ factor)
     trace_of_root = eigenvalues.clamp_min(0).sqrt().sum()
     distance = (a.mean - b.mean).square().sum() + a.cov.trace() + b.cov.trace() - 2 * trace_of_root
     return distance.clamp_min(0)
 
 
-def _root(cov: Tensor) -> Tensor:
+def _factor(cov: Tensor) -> Tensor:
+    """F [d, rank] with F F' = ``cov`` [d, d]."""
+    factor, failed = torch.linalg.cholesky_ex(cov)
+    if not failed:
+        return factor
     eigenvalues, vectors = torch.linalg.eigh(cov)
-    return (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
+    rounding = len(cov) * torch.finfo(cov.dtype).eps * eigenvalues[-1].clamp_min(0)
+    kept = eigenvalues > rounding
+    return vectors[:, kept] * eigenvalues[kept].sqrt()
 
 
 class FeatureSums(Accumulator):

@@ -11,22 +11,24 @@ it is, in less time:
   larger ones are mapped anew for each convolution, and touching them costs more than computing them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from datamodules.functional.pillow import resize_bytes, resize_floats
+
 SIZE = 299
 EARLY, LATE = 4, 20  # images of a portion on a CPU: before the second max pool, and after it
 
 
-def resize(image: Tensor, size: int = SIZE) -> Tensor:
-    """Bilinear as in TensorFlow 1, whose corner pixels are not aligned.
+Resize = Callable[[Tensor], Tensor]  # uint8 [N, C, H, W] to float32 [N, C, 299, 299], bytes from 128 by 128
 
-    ``image`` uint8 [N, C, H, W] to float32 [N, C, size, size] in [-1, 1), channels last in memory.
-    """
+
+def tensorflow_bilinear(image: Tensor, size: int = SIZE) -> Tensor:
+    """As in TensorFlow 1, whose corner pixels are not aligned and whose kernel never widens: in [-1, 1)."""
     x = (image.permute(0, 2, 3, 1).float() - 128) / 128  # float32 is exact here
     for dim in (2, 1):
         side = x.shape[dim]
@@ -37,6 +39,16 @@ def resize(image: Tensor, size: int = SIZE) -> Tensor:
         weight = (place - low).reshape(-1, *[1] * (3 - dim))
         x = torch.lerp(x.index_select(dim, low), x.index_select(dim, high), weight)
     return x.permute(0, 3, 1, 2)
+
+
+def pillow_bilinear(image: Tensor) -> Tensor:
+    """Pillow's, antialiased and rounded to bytes: in [-1, 1)."""
+    return (resize_bytes(image, SIZE).float() - 128) / 128
+
+
+def pillow_bicubic(image: Tensor) -> Tensor:
+    """clean-fid's (Parmar et al. 2022): Pillow's, antialiased and not rounded, so that it may leave [-1, 1)."""
+    return (resize_floats(image.float(), SIZE) - 128) / 128
 
 
 class Conv(nn.Module):
@@ -106,7 +118,9 @@ class Mixed(nn.Module):
 
 
 def _chain(*units: Any) -> list[nn.Module]:
-    layers = [layer for unit in units for layer in (Conv(unit), nn.ReLU(inplace=True))]
+    layers: list[nn.Module] = []
+    for unit in units:
+        layers += [Conv(unit), nn.ReLU(inplace=True)]
     return layers[:-1]
 
 
@@ -181,18 +195,22 @@ class InceptionNetwork(nn.Module):
         its: torch-fidelity's ``FeatureExtractorInceptionV3``, whose weights are copied.
         tap: width of the features: 64 and 192 after the max pools, 768 and 2048 after the blocks of these widths,
             each the mean over the image. Nothing beyond is computed.
+        resize: brings the images to 299 pixels.
 
     Raises:
         ValueError: for another tap.
     """
 
-    def __init__(self, its: Any, tap: int = 2048) -> None:
+    classes: Tensor | None
+
+    def __init__(self, its: Any, tap: int = 2048, resize: Resize = tensorflow_bilinear) -> None:
         super().__init__()
-        early = {
+        self.resize = resize
+        early: dict[int, list[nn.Module]] = {
             64: [_ending_in_maximum(its.Conv2d_1a_3x3, its.Conv2d_2a_3x3, its.Conv2d_2b_3x3)],
             192: [_ending_in_maximum(its.Conv2d_3b_1x1, its.Conv2d_4a_3x3)],
         }
-        late = {
+        late: dict[int, list[nn.Module]] = {
             768: [
                 *map(_block_a, (its.Mixed_5b, its.Mixed_5c, its.Mixed_5d)),
                 _block_b(its.Mixed_6a),
@@ -210,9 +228,13 @@ class InceptionNetwork(nn.Module):
         features = torch.cat([self.features(part) for part in _portions(image, LATE)])
         return features, None if self.classes is None else features @ self.classes.T
 
+    def brought(self, image: Tensor) -> Tensor:
+        """To size, channels last in memory."""
+        return self.resize(image).contiguous(memory_format=torch.channels_last)
+
     def features(self, image: Tensor) -> Tensor:
         """Those of one portion."""
-        x = torch.cat([self.early(resize(part)) for part in _portions(image, EARLY)])
+        x = torch.cat([self.early(self.brought(part)) for part in _portions(image, EARLY)])
         return self.late(x).mean((2, 3))
 
 

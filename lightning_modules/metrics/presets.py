@@ -15,6 +15,8 @@ from types import MappingProxyType
 from lightning_modules.metrics.protocol import INCEPTION, QUANTISATION, Plain, Protocol
 
 TF1_BILINEAR = "TensorFlow-1 bilinear to 299"
+PIL_BILINEAR = "PIL bilinear to 299"
+PIL_BICUBIC = "PIL bicubic to 299, antialiased, not quantised"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ PRESETS = {
             "weights are averaged where the model has an average; StyleGANs have no batch norm to take statistics of; "
             "the table reports the checkpoint of the best FID, looked for every 2,000 steps",
             extractor=INCEPTION,
-            resize="PIL bilinear to 299",
+            resize=PIL_BILINEAR,
             reference_split="train",
             reference_mirror=False,
             fakes=50_000,
@@ -150,7 +152,7 @@ PRESETS = {
             1,
             "counts and splits are the table's that uses it",
             extractor=INCEPTION,
-            resize="PIL bicubic to 299, antialiased, not quantised",
+            resize=PIL_BICUBIC,
             reference_mirror=False,
         ),
         _preset(

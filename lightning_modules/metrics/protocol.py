@@ -72,17 +72,20 @@ class Protocol:
             )
         if self.is_splits is not None and not 1 <= self.is_splits <= min(self.fakes, self.floor_count or self.fakes):
             raise ValueError(
-                f"An Inception score needs at least one image a split: evaluation.is_splits is {self.is_splits}, "
-                f"fakes are {self.fakes}, images for the floor {self.floor_count}."
+                f"An Inception score needs at least one image a split: evaluation.is_splits is {self.is_splits}, and "
+                f"there are {self._counts()}."
             )
         fewest = min(self.fakes, self.reference_count, self.floor_count or self.fakes)
         for name, needed in self._images_needed().items():
             if needed > fewest:
                 raise ValueError(
-                    f"{name} needs at least {needed} images on each side: there are {self.fakes} fakes, "
-                    f"{self.reference_count} real images and {self.floor_count} for the floor; lower it, or raise "
-                    "evaluation.fakes."
+                    f"{name} needs at least {needed} images on each side: there are {self._counts()}; lower it, take "
+                    "more images, or leave the metric out."
                 )
+
+    def _counts(self) -> str:
+        floor = "" if self.floor_count is None else f", and {self.floor_count} for the floor"
+        return f"{self.fakes} fakes and {self.reference_count} real images{floor}"
 
     def _images_needed(self) -> dict[str, int]:
         return {

@@ -1,7 +1,6 @@
 """The metrics of an evaluation: ours where nothing is said, those that a preset speaks of, or any that are given."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Needs
 from lightning_modules.metrics.class_coverage import ClassCoverage
@@ -36,6 +35,7 @@ def metrics_of(preset: Preset, extractor: Extractor) -> list[EvaluationMetric]:
     return [metric for metric in metrics if metric.needs in extractor.offers]
 
 
+ALL = "all"
 NAMED: dict[str, type[EvaluationMetric]] = {
     "fid": FrechetDistance,
     "is": InceptionScore,
@@ -51,23 +51,20 @@ NAMED: dict[str, type[EvaluationMetric]] = {
 
 
 def metrics_named(
-    names: Sequence[str], preset: Preset, extractor: Extractor, shape: Sequence[int]
+    names: Sequence[str], settled: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int]
 ) -> list[EvaluationMetric]:
-    """The metrics of ``names`` (``all`` are those that suit ``extractor`` and ``shape``), set as ``preset`` fixes them.
+    """The metrics of ``names``: those of ``settled`` where their kind is among them, else with our settings.
 
-    Raises:
-        ValueError: for a name that is none.
+    Args:
+        names: of ``NAMED``; or ``all`` alone for those that suit ``extractor`` and ``shape``.
+        settled: metrics whose settings are fixed, by a preset or an experiment; of one kind the last counts.
+        extractor: the network that looks.
+        shape: of one sample.
     """
-    fixed = {type(metric): metric for metric in metrics_of(preset, extractor)}
-    if list(names) == ["all"]:
+    fixed = {type(metric): metric for metric in settled}
+    if list(names) == [ALL]:
         metrics = [fixed.get(kind) or kind() for kind in NAMED.values()]
         return [metric for metric in metrics if metric.needs in extractor.offers and _suits(metric, shape)]
-    for name in names:
-        if name not in NAMED:
-            nearest = get_close_matches(name, NAMED, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"There is no metric {name!r}, the nearest is {nearest!r}: choose of {', '.join(NAMED)}, or all."
-            )
     return [fixed.get(kind) or kind() for kind in (NAMED[name] for name in names)]
 
 

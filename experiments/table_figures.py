@@ -1,0 +1,192 @@
+"""The numbers of a table: mean and deviation over seeds, the best, the difference to what was published, and marks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from statistics import fmean, stdev
+from typing import Any
+
+from experiments.table_cells import Filled, rounded
+from experiments.table_file import Column, Expected, Table
+from experiments.table_results import Block, Result
+from lightning_modules.metrics.protocol import FIELDS, Protocol, matters
+
+DATA = ("data", "data_sha256")
+UNSAID = {part.name: part.default for part in fields(Protocol) if part.default is not MISSING}  # by old records
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One score of one row, in the column's unit.
+
+    Args:
+        values: of the seeds, in their order.
+        expected: what was published.
+    """
+
+    column: Column
+    values: tuple[float, ...] = ()
+    expected: Expected | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds; None where there is no run."""
+        return fmean(self.values) if self.values else None
+
+    @property
+    def std(self) -> float | None:
+        """Sample deviation over the seeds, which a single one does not have."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def difference(self) -> float | None:
+        """Mean less the published value."""
+        return None if self.mean is None or self.expected is None else self.mean - self.expected.value
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the published value is missed by more than the tolerance, to either side."""
+        tolerance, shown = self.column.tolerance, self.difference
+        return tolerance is not None and shown is not None and round(abs(shown), self.column.digits) > tolerance
+
+
+@dataclass
+class Line:
+    """A row ready to be shown.
+
+    Args:
+        filled: the row with its runs.
+        figures: one a column.
+        marks: what must be said of it.
+        protocols: of its figures, the first run's, None where it has none.
+    """
+
+    filled: Filled
+    figures: list[Figure] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
+    protocols: list[Fields | None] = field(default_factory=list)
+
+    @property
+    def results(self) -> list[Result]:
+        """Its runs that count, by seed."""
+        return [run.result for run in self.filled.counted.values()]
+
+
+def lines(table: Table, rows: Sequence[Filled]) -> list[Line]:
+    """Every row with its figures and marks, in the table's order."""
+    found = [line(filled, table) for filled in rows]
+    for i, column in enumerate(table.columns):
+        mark_protocols(found, i, column, table)
+    if table.sorted:
+        sign = 1 if table.columns[0].better == "lower" else -1
+        found.sort(key=lambda one: (one.figures[0].mean is None, sign * (one.figures[0].mean or 0)))
+    return found
+
+
+def line(filled: Filled, table: Table) -> Line:
+    """One row with its figures, and the marks of its runs."""
+    result = Line(filled)
+    shown_best = [column.score for column in table.columns if column.of == "best"]
+    for column in table.columns:
+        score = name_of(column, filled)
+        asked = {**table.must_hold, **filled.row.protocol}
+        blocks = [block_with(run, score, column.of, asked) for run in result.results]
+        numbers = [block.scores(column.of)[score] for block in blocks if block is not None]
+        values = tuple(in_unit(value, column) for value in numbers if value is not None)
+        expected = filled.row.expected.get(column.title) if column.of in ("last", "best") else None
+        result.figures.append(Figure(column, values, expected))
+        result.protocols.append(next((block.protocol for block in blocks if block is not None), None))
+        if any(value is None for value in numbers):
+            result.marks.append(f"{column.title} of a run is not finite")
+        elif len(values) < len(result.results):
+            result.marks.append(f"{column.title} is not in every record")
+        if column.of == "last" and column.score not in shown_best:
+            result.marks += best_mark(result.results, score, column, result.figures[-1])
+        if result.figures[-1].is_outside:
+            result.marks.append(f"{column.title} outside tolerance ({column.tolerance:g})")
+    result.marks += marks_of_runs(filled)
+    return result
+
+
+def name_of(column: Column, filled: Filled) -> str:
+    """The score's name in the records of this row."""
+    score = column.score
+    for word, value in filled.row.fill.items():
+        score = score.replace(f"{{{word}}}", value)
+    return score
+
+
+def in_unit(value: float, column: Column) -> float:
+    """``value`` as the column shows it."""
+    return 100 * value if column.percent else value
+
+
+def block_with(result: Result, score: str, of: str, must_hold: Fields) -> Block | None:
+    """Where ``result`` has ``score``; of several, the one nearest to the protocol that must hold."""
+    having = [block for block in result.blocks if score in block.scores(of)]
+    return min(having, key=lambda block: len(departures(must_hold, block.protocol, score, of)), default=None)
+
+
+def best_mark(runs: Sequence[Result], score: str, column: Column, last: Figure) -> list[str]:
+    """The best of the score that chose checkpoints, where it is not the last."""
+    moments = [block.moments["best"] for run in runs for block in run.blocks if "best" in block.moments]
+    values = [in_unit(moment["metrics"][score], column) for moment in moments if moment.get("by") == score]
+    if not values or last.mean is None or len(values) < len(runs):
+        return []
+    best = f"{fmean(values):.{column.digits}f}"
+    if best == f"{last.mean:.{column.digits}f}":
+        return []
+    when = f"at {rounded(moments[0]['kimg'])} kimg" if len(values) == 1 else "(mean)"
+    return [f"best {column.title} {best} {when}"]
+
+
+def marks_of_runs(filled: Filled) -> list[str]:
+    """What must be said of the row's runs, and the command that brings on the first one missing."""
+    counted = filled.counted
+    marks = [mark for run in counted.values() for mark in run.marks]
+    others = {seed: run for seed, run in filled.runs.items() if seed not in counted}
+    marks += [f"seed {seed} left out: {', '.join(run.marks)}" for seed, run in others.items()]
+    return list(dict.fromkeys([*marks, *way_on(filled)]))
+
+
+def way_on(filled: Filled) -> list[str]:
+    """How many seeds there are of those wanted, and the command that brings on the next one."""
+    of_all = f"seeds {len(filled.counted)} of {len(filled.seeds)}"
+    idle = [seed for seed in filled.missing if seed not in filled.runs or filled.runs[seed].result.status != "running"]
+    if not idle:
+        return [of_all] if filled.missing and len(filled.seeds) > 1 else []
+    run = filled.runs.get(idle[0])
+    if not filled.runs:
+        said = "not run"
+    else:
+        said = of_all if len(filled.seeds) > 1 else "to go on" if run is not None and run.resume else "in full"
+    command = filled.wanted.command(idle[0]) if run is None or run.resume is None else run.resume
+    return [f"{said}: `{command}`"]
+
+
+def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) -> None:
+    """Mark the figures of column ``i`` that were measured otherwise than the table asks, or than its first row."""
+    first: Fields | None = None
+    for one in found:
+        protocol = one.protocols[i]
+        if protocol is None:
+            continue
+        own = one.filled.row.protocol
+        if first is None:
+            first = {name: value for name, value in protocol.items() if name not in own}
+        asked = {**first, **table.must_hold, **own}
+        other = departures(asked, protocol, name_of(column, one.filled), column.of)
+        if other:
+            kind = "data" if other.keys() & set(DATA) else "protocol"
+            named = ", ".join(f"{name} {value}, not {due}" for name, (due, value) in other.items())
+            one.marks.append(f"{column.title} by other {kind} ({named})")
+
+
+def departures(fixed: Fields, protocol: Fields, score: str, of: str) -> dict[str, tuple[Any, Any]]:
+    """The fields that ``score`` hangs on in which ``protocol`` is not as ``fixed``: (fixed, measured)."""
+    if set(protocol) <= set(FIELDS):
+        whole = {**UNSAID, **protocol}
+        among = [name for name in matters(score) if name in fixed and not (name == "checkpoint" and of != "last")]
+    else:
+        whole, among = {**protocol}, list(fixed)
+    return {name: (fixed[name], whole.get(name)) for name in among if whole.get(name) != fixed[name]}

@@ -1,0 +1,76 @@
+"""``python -m experiments.table_keys``: compute the key of every row of every table, for ``atelier table`` to compare.
+
+A key that changed is kept as an earlier one: records that bear it are stale, not of something else.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from datamodules.functional.files import replacing
+from experiments.catalogue import DEFAULTS
+from experiments.cell_key import cell_key
+from experiments.errors import AtelierError, report
+from experiments.layers import read_layer
+from experiments.lightning_cli import AtelierCLI
+from experiments.table_cells import Known, Wanted, read_keys, wanted
+from experiments.table_file import KEYS, read_table, tables
+
+HEADER = (
+    "# Written by `make tables`: the settings that each row of a table hangs on, as hashes (experiments/cell_key.py).\n"
+)
+
+
+def all_wanted() -> dict[str, Wanted]:
+    """What each row of the package's tables asks for, by name, in order."""
+    rows = [wanted(row, name) for name, file in tables().items() for row in read_table(file).rows]
+    return {row.name: row for row in sorted(rows, key=lambda row: row.name)}
+
+
+def key_of(row: Wanted) -> str:
+    """The key that runs of ``row`` get.
+
+    Raises:
+        UserError: a mistake in its YAML or its overrides.
+    """
+    overrides = [word for key, value in row.settings.items() for word in (f"--{key}", str(value))]
+    return cell_key(AtelierCLI([(file.name, read_layer(file)) for file in (DEFAULTS, row.file)], overrides).resolved)
+
+
+def with_key(before: Known | None, key: str, yaml_hash: str) -> Known:
+    """``before`` with today's key."""
+    if before is None:
+        return Known(key, yaml_hash)
+    earlier = [old for old in (*before.earlier, before.key) if old != key]
+    return Known(key, yaml_hash, tuple(dict.fromkeys(earlier)))
+
+
+def write_keys(keys: Mapping[str, Known], file: Path = KEYS) -> None:
+    """Write ``keys.yaml``."""
+    plain = {
+        name: {"key": at.key, "yaml": at.yaml, **({"earlier": list(at.earlier)} if at.earlier else {})}
+        for name, at in keys.items()
+    }
+    with replacing(file) as target:
+        target.write((HEADER + yaml.safe_dump(plain, sort_keys=True)).encode())
+
+
+def main() -> int:
+    """Bring ``keys.yaml`` up to date; keys whose row is in no table any more are kept, for its records."""
+    keys = read_keys()
+    for name, row in all_wanted().items():
+        known = keys.get(name)
+        keys[name] = with_key(known, key_of(row), row.yaml)
+        if known is None or known.key != keys[name].key:
+            print(f"{name}: {keys[name].key}")
+    write_keys(keys)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except AtelierError as error:
+        sys.exit(report(error))

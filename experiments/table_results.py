@@ -1,0 +1,140 @@
+"""Records as tables read them: committed under ``results/``, local in run directories, evaluations of either's runs."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from experiments.catalogue import ROOT
+
+RESULTS = ROOT / "results"
+DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.find_runs_below`` looks
+EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Scores measured by one protocol.
+
+    Args:
+        protocol: its fields.
+        moments: ``last``, and where there are, ``first`` and ``best``: d_step, metrics, and what else the record says.
+        floor: what real images score.
+    """
+
+    protocol: Mapping[str, Any]
+    moments: Mapping[str, Mapping[str, Any]]
+    floor: Mapping[str, float | None] = field(default_factory=dict)
+
+    def scores(self, of: str) -> Mapping[str, float | None]:
+        """Scores by name; none where there was no such moment. None is a number that was not finite."""
+        return self.floor if of == "floor" else self.moments.get(of, {}).get("metrics", {})
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run, from its record."""
+
+    path: str  # as shown
+    committed: bool
+    experiment: str
+    key: str | None
+    seed: int
+    status: str
+    started: tuple[str, ...]
+    minutes: float
+    clock: Mapping[str, Any]
+    dirty: bool
+    device: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def share(self) -> float:
+        """How much of the length that was asked for is done."""
+        total = self.clock["total_d_steps"]
+        return self.clock["d_step"] / total if total else 1.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return self.status == "finished"
+
+
+def read_results(results: Path, runs: Path | None = None) -> tuple[list[Result], list[str]]:
+    """Every run below ``results`` and, where given, in the run directories below ``runs``; and what cannot be read.
+
+    Evaluations count as further scores of the run that they are of.
+    """
+    problems: list[str] = []
+    found: list[Result] = []
+    evaluations: list[tuple[str, dict[str, Any]]] = []
+    for file, shown, committed in _files(results, runs):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if content.get("kind") == EVALUATION:
+                evaluations.append((shown, content))
+            else:
+                found.append(_result(content, shown, committed))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{shown} is no record, or a damaged one, and left out ({_said(error)})")
+    for shown, content in evaluations:
+        try:
+            found = [_with_evaluation(result, content) for result in found]
+        except (KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{shown} is a damaged evaluation, and left out ({_said(error)})")
+    return found, problems
+
+
+def _files(results: Path, runs: Path | None) -> Iterator[tuple[Path, str, bool]]:
+    for file in sorted(results.rglob("*.json")):
+        yield file, f"results/{file.relative_to(results).as_posix()}", True
+    for depth in DEPTHS if runs is not None else ():
+        assert runs is not None
+        for file in sorted(runs.glob(f"{depth}/record.json")):
+            yield file, file.as_posix(), False
+
+
+def _said(error: Exception) -> str:
+    return f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
+
+
+def _result(content: dict[str, Any], shown: str, committed: bool) -> Result:
+    hardware = content["hardware"]
+    threads = hardware["threads"]
+    return Result(
+        path=shown,
+        committed=committed,
+        experiment=content["experiment"],
+        key=content.get("key"),
+        seed=content["seed"],
+        status=content["status"],
+        started=tuple(content["started"]),
+        minutes=content["wall_seconds"] / 60,
+        clock={name: content["clock"][name] for name in ("d_step", "g_step", "kimg", "total_d_steps")}
+        | {"length": content["clock"].get("length") or {}},
+        dirty=content["code"]["dirty"] is True,
+        device=hardware["gpu"] or ("1 thread" if threads == 1 else f"{threads} threads"),
+        blocks=tuple(_block(block) for block in content["scores"]),
+    )
+
+
+def _block(content: dict[str, Any]) -> Block:
+    moments = {name: content[name] for name in ("first", "last", "best") if content.get(name)}
+    for row in moments.values():
+        dict(row["metrics"])  # damage is named now, not met later
+    return Block(content["protocol"], moments, content["floor"] or {})
+
+
+def _with_evaluation(result: Result, content: dict[str, Any]) -> Result:
+    """``result`` with the scores of an evaluation, where that is of its last or best checkpoint."""
+    of = content["of"]
+    if (of.get("experiment"), of.get("run_seed")) != (result.experiment, result.seed):
+        return result
+    which = str(of["checkpoint"]).split()[0]
+    if all(block.moments.get(which, {}).get("d_step") != of["d_step"] for block in result.blocks):
+        return result
+    scores = {name: summary["mean"] for name, summary in content["scores"].items()}
+    moment = {"d_step": of["d_step"], "metrics": scores}
+    block = Block(content["protocol"], {which: moment}, content["floor"] or {})
+    return replace(result, blocks=(*result.blocks, block))

@@ -1,0 +1,154 @@
+"""Laws of which run fills which cell: settings by key, length, seed, and what is said of the rest."""
+
+import pytest
+from table_records import PROTOCOL, commit, cut_off, known, read, record, table, wanting, write
+
+from experiments.errors import UserError
+
+
+def only(found):
+    (line,), said = found
+    return line, said
+
+
+def test_the_cell_is_filled_by_experiment_key_length_and_seed(tmp_path):
+    results = tmp_path / "results"
+    commit(results, "right", fid=1.0)
+    commit(results, "seed", fid=2.0, seed=1)
+    commit(results, "settings", fid=3.0, key="other")
+    commit(results, "longer", fid=4.0, kimg=900)
+    commit(results, "shorter", fid=5.0, kimg=100)
+    write(results / "else.json", record(fid=6.0) | {"experiment": "gan/hinge_mnist32"})
+    line, said = only(read(tmp_path))
+    assert line.figures[0].values == (1.0,)
+    assert (line.marks, said) == ([], [])
+
+
+def test_overrides_are_a_matter_of_the_key(tmp_path):
+    changed = table(rows=[{"experiment": "gan/dcgan_mnist32", "overrides": {"model.n_critic": 2}}])
+    commit(tmp_path / "results", "plain", fid=1.0)
+    commit(tmp_path / "results", "old", fid=1.5, key=None)
+    line, _ = only(read(tmp_path, changed, known("two", **{"model.n_critic": 2})))
+    assert line.figures[0].mean is None
+    assert line.marks == ["not run: `atelier fit gan/dcgan_mnist32 --model.n_critic 2`"]
+    commit(tmp_path / "results", "two", fid=2.0, key="two")
+    line, _ = only(read(tmp_path, changed, known("two", **{"model.n_critic": 2})))
+    assert line.figures[0].values == (2.0,)
+
+
+def test_the_length_is_overridden_without_another_key(tmp_path):
+    short = table(rows=[{"experiment": "gan/dcgan_mnist32", "overrides": {"clock.kimg": 100}}])
+    commit(tmp_path / "results", "long", fid=1.0)
+    commit(tmp_path / "results", "short", fid=2.0, kimg=100)
+    assert wanting({"clock.kimg": 100}).length == ("kimg", 100)
+    assert wanting({"clock.epochs": 3}).length == ("epochs", 3)
+    assert wanting({"clock.validations": 3}).length == ("kimg", 700)
+    assert only(read(tmp_path, short))[0].figures[0].values == (2.0,)
+
+
+@pytest.mark.parametrize("length", [{}, {"length": {}}], ids=["before lengths were recorded", "none stated"])
+def test_an_old_record_tells_its_length_by_its_steps(tmp_path, length):
+    clock = {"d_step": 1563, "g_step": 1563, "kimg": 100.032, "total_d_steps": 1563, **length}
+    short = table(rows=[{"experiment": "gan/dcgan_mnist32", "overrides": {"clock.kimg": 100}}])
+    commit(tmp_path / "results", "old", fid=2.0, key=None, clock=clock)
+    line, _ = only(read(tmp_path, short))
+    assert line.figures[0].values == (2.0,)
+    assert line.marks == ["unkeyed"]
+
+
+def test_a_part_of_the_length_is_labelled_and_goes_on(tmp_path):
+    run = tmp_path / "runs" / "gan" / "a" / "0-s0" / "record.json"
+    write(run, record(fid=9.0, status="stopped", clock=cut_off(280)))
+    line, _ = only(read(tmp_path))
+    assert line.figures[0].values == (9.0,)
+    assert line.marks == ["280 of 700 kimg", f"to go on: `atelier fit --resume {run.parent}`"]
+
+
+def test_a_shorter_run_is_a_part_too(tmp_path):
+    commit(tmp_path / "results", "short", fid=9.0, kimg=100)
+    assert only(read(tmp_path))[0].marks == ["100 of 700 kimg", "in full: `atelier fit gan/dcgan_mnist32`"]
+
+
+def test_a_run_still_going_on_is_shown_and_not_started_again(tmp_path):
+    write(tmp_path / "runs/gan/a/0-s0/record.json", record(fid=9.0, status="running", clock=cut_off(7)))
+    line, _ = only(read(tmp_path))
+    assert line.marks == ["running", "7 of 700 kimg"]
+    write(tmp_path / "runs/gan/a/1-s0/record.json", record(fid=1.0))
+    assert only(read(tmp_path))[0].marks == []
+
+
+def test_parts_are_not_averaged_with_whole_runs(tmp_path):
+    commit(tmp_path / "results", "s0", fid=1.0)
+    commit(tmp_path / "results", "s1", fid=3.0, seed=1)
+    commit(tmp_path / "results", "s2", fid=80.0, seed=2, status="stopped", clock=cut_off(70))
+    line, _ = only(read(tmp_path, table(seeds=[0, 1, 2, 3])))
+    assert line.figures[0].values == (1.0, 3.0)
+    command = "`atelier fit gan/dcgan_mnist32 --seed_everything 2`"
+    assert line.marks == ["seed 2 left out: 70 of 700 kimg", f"seeds 2 of 4: {command}"]
+    assert line.filled.missing == [2, 3]
+
+
+def test_an_earlier_key_is_stale_and_yields_to_todays(tmp_path):
+    commit(tmp_path / "results", "old", fid=5.0, key="then")
+    line, _ = only(read(tmp_path, keys=known("now", "then")))
+    assert (line.figures[0].values, line.marks) == ((5.0,), ["stale"])
+    commit(tmp_path / "results", "new", fid=4.0)
+    line, said = only(read(tmp_path, keys=known("now", "then")))
+    assert (line.figures[0].values, line.marks, said) == ((4.0,), [], [])
+
+
+def test_keys_that_are_older_than_the_yaml_are_said(tmp_path):
+    commit(tmp_path / "results", "a")
+    keys = {name: type(at)(at.key, "another yaml") for name, at in known().items()}
+    line, said = only(read(tmp_path, keys=keys))
+    assert line.marks == ["stale"]
+    assert said == ["gan/dcgan_mnist32 has changed since its key was computed: `make tables` brings it up to date"]
+
+
+def test_uncommitted_code_and_failures_are_marked(tmp_path):
+    commit(tmp_path / "results", "a", status="failed: OSError", clock=cut_off(70), code={"commit": "c", "dirty": True})
+    marks = only(read(tmp_path))[0].marks
+    assert marks[:3] == ["failed: OSError", "70 of 700 kimg", "dirty"]
+
+
+def test_a_duplicate_is_named_and_a_copy_is_none(tmp_path):
+    commit(tmp_path / "results", "first", fid=1.0)
+    write(tmp_path / "runs/gan/a/0-s0/record.json", record(fid=1.0))  # the same run, before it was committed
+    assert only(read(tmp_path))[1] == []
+    write(tmp_path / "runs/gan/a/1-s0/record.json", record(fid=7.0, started=["2026-02-02T00:00:00+00:00"]))
+    line, (said,) = only(read(tmp_path))
+    assert line.figures[0].values == (1.0,)
+    assert "1-s0/record.json is a duplicate of results/gan/first.json, which counts" in said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ['{"schema": 1, "exp', "[1, 2]", "{}", '{"kind": "evaluation"}', '"text"', "\x00"],
+    ids=["cut", "list", "empty", "evaluation", "text", "bytes"],
+)
+def test_a_damaged_record_is_named_and_the_others_are_shown(tmp_path, damage):
+    commit(tmp_path / "results", "good", fid=1.0)
+    write(tmp_path / "results" / "gan" / "bad.json", damage)
+    line, (said,) = only(read(tmp_path))
+    assert line.figures[0].values == (1.0,)
+    assert said.startswith("results/gan/bad.json is ")
+    assert "left out" in said
+
+
+def test_an_evaluation_adds_scores_to_its_run_alone(tmp_path):
+    wide = table(columns=[{"score": "kid@mnist-cnn", "title": "KID", "better": "lower"}], seeds=[0, 1])
+    commit(tmp_path / "results", "s0")
+    commit(tmp_path / "results", "s1", seed=1)
+    of = {"experiment": "gan/dcgan_mnist32", "run_seed": 1, "checkpoint": "last", "d_step": 700}
+    summary = {"kid@mnist-cnn": {"mean": 0.5, "std": 0.1, "values": [0.4, 0.6]}}
+    found = {"kind": "evaluation", "of": of, "protocol": PROTOCOL, "scores": summary, "floor": None}
+    write(tmp_path / "results" / "evaluations" / "e.json", found)
+    line, said = only(read(tmp_path, wide))
+    assert (line.figures[0].values, line.marks, said) == ((0.5,), ["KID is not in every record"], [])
+    write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": {**of, "d_step": 350}})
+    assert only(read(tmp_path, wide))[0].figures[0].values == ()
+
+
+def test_a_missing_experiment_costs_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="table mine: there is no experiment gan/dcgan_mnist31: did you mean gan/dcg"):
+        read(tmp_path, table(rows=[{"experiment": "gan/dcgan_mnist31"}]))
