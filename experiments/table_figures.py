@@ -1,18 +1,19 @@
 """The numbers of a table: mean and deviation over seeds, the best, the difference to what was published, and marks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
 from experiments.table_cells import Filled, rounded
 from experiments.table_file import Column, Expected, Table
-from experiments.table_results import Block, Result
-from lightning_modules.metrics.protocol import FIELDS, Protocol, matters
+from experiments.table_results import Block, Result, is_generative
+from lightning_modules.metrics.presets import Preset
+from lightning_modules.metrics.protocol import Protocol, matters
 
 DATA = ("data", "data_sha256")
-UNSAID = {part.name: part.default for part in fields(Protocol) if part.default is not MISSING}  # by old records
 Fields = Mapping[str, Any]
+Departures = dict[str, tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,13 @@ class Line:
         filled: the row with its runs.
         figures: one a column.
         marks: what must be said of it.
-        protocols: of its figures, the first run's, None where it has none.
+        protocols: of each figure, one a run.
     """
 
     filled: Filled
     figures: list[Figure] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
-    protocols: list[Fields | None] = field(default_factory=list)
+    protocols: list[list[Fields]] = field(default_factory=list)
 
     @property
     def results(self) -> list[Result]:
@@ -95,7 +96,7 @@ def line(filled: Filled, table: Table) -> Line:
         values = tuple(in_unit(value, column) for value in numbers if value is not None)
         expected = filled.row.expected.get(column.title) if column.of in ("last", "best") else None
         result.figures.append(Figure(column, values, expected))
-        result.protocols.append(next((block.protocol for block in blocks if block is not None), None))
+        result.protocols.append([block.protocol for block in blocks if block is not None])
         if any(value is None for value in numbers):
             result.marks.append(f"{column.title} of a run is not finite")
         elif len(values) < len(result.results):
@@ -130,7 +131,8 @@ def block_with(result: Result, score: str, of: str, must_hold: Fields) -> Block 
 def best_mark(runs: Sequence[Result], score: str, column: Column, last: Figure) -> list[str]:
     """The best of the score that chose checkpoints, where it is not the last."""
     moments = [block.moments["best"] for run in runs for block in run.blocks if "best" in block.moments]
-    values = [in_unit(moment["metrics"][score], column) for moment in moments if moment.get("by") == score]
+    moments = [moment for moment in moments if moment.get("by") == score]
+    values = [in_unit(moment["metrics"][score], column) for moment in moments]
     if not values or last.mean is None or len(values) < len(runs):
         return []
     best = f"{fmean(values):.{column.digits}f}"
@@ -168,25 +170,22 @@ def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) 
     """Mark the figures of column ``i`` that were measured otherwise than the table asks, or than its first row."""
     first: Fields | None = None
     for one in found:
-        protocol = one.protocols[i]
-        if protocol is None:
-            continue
         own = one.filled.row.protocol
-        if first is None:
-            first = {name: value for name, value in protocol.items() if name not in own}
-        asked = {**first, **table.must_hold, **own}
-        other = departures(asked, protocol, name_of(column, one.filled), column.of)
-        if other:
+        for protocol in one.protocols[i]:
+            if first is None:
+                first = {name: value for name, value in protocol.items() if name not in own}
+            asked = {**first, **table.must_hold, **own}
+            other = departures(asked, protocol, name_of(column, one.filled), column.of)
             kind = "data" if other.keys() & set(DATA) else "protocol"
             named = ", ".join(f"{name} {value}, not {due}" for name, (due, value) in other.items())
-            one.marks.append(f"{column.title} by other {kind} ({named})")
+            mark = f"{column.title} by other {kind} ({named})"
+            one.marks += [mark] if other and mark not in one.marks else []
 
 
-def departures(fixed: Fields, protocol: Fields, score: str, of: str) -> dict[str, tuple[Any, Any]]:
+def departures(fixed: Fields, protocol: Fields, score: str, of: str) -> Departures:
     """The fields that ``score`` hangs on in which ``protocol`` is not as ``fixed``: (fixed, measured)."""
-    if set(protocol) <= set(FIELDS):
-        whole = {**UNSAID, **protocol}
-        among = [name for name in matters(score) if name in fixed and not (name == "checkpoint" and of != "last")]
-    else:
-        whole, among = {**protocol}, list(fixed)
-    return {name: (fixed[name], whole.get(name)) for name in among if whole.get(name) != fixed[name]}
+    if not is_generative(protocol):
+        return {name: (value, protocol.get(name)) for name, value in fixed.items() if protocol.get(name) != value}
+    asked = Preset(name="", source="", fields=fixed)
+    among = [name for name in matters(score) if not (name == "checkpoint" and of != "last")]
+    return {name: pair for name, pair in asked.departures(Protocol(**protocol)).items() if name in among}

@@ -132,7 +132,7 @@ FACT: Mapping[str, Callable[[Line], str]] = {
 def notes(table: Table, found: Sequence[Line]) -> list[str]:
     """Source, protocol, origins of single values and deviations, a sentence each."""
     said = [f"Source: {table.source}."] if table.source else []
-    protocol = next((p for one in found for p in one.protocols if p is not None), None)
+    protocol = next((p for one in found for some in one.protocols for p in some), None)
     if protocol is not None:
         common = protocol.keys() - {name for one in found for name in one.filled.row.protocol}
         said.append(f"Measured by: {measured_by({name: protocol[name] for name in protocol if name in common})}.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.catalogue import ROOT
+from lightning_modules.metrics.protocol import FIELDS, Protocol
 
 RESULTS = ROOT / "results"
 DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.find_runs_below`` looks
@@ -26,6 +27,10 @@ class Block:
     protocol: Mapping[str, Any]
     moments: Mapping[str, Mapping[str, Any]]
     floor: Mapping[str, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if is_generative(self.protocol):
+            object.__setattr__(self, "protocol", Protocol(**self.protocol).as_dict())  # with what came later
 
     def scores(self, of: str) -> Mapping[str, float | None]:
         """Scores by name; none where there was no such moment. None is a number that was not finite."""
@@ -59,6 +64,11 @@ class Result:
     def finished(self) -> bool:
         """Whether it came to its end."""
         return self.status == "finished"
+
+
+def is_generative(protocol: Mapping[str, Any]) -> bool:
+    """Whether ``protocol`` is a ``Protocol``, not one of a classifier's or of image pairs."""
+    return "extractor" in protocol and set(protocol) <= set(FIELDS)
 
 
 def read_results(results: Path, runs: Path | None = None) -> tuple[list[Result], list[str]]:

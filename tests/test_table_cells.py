@@ -1,5 +1,7 @@
 """Laws of which run fills which cell: settings by key, length, seed, and what is said of the rest."""
 
+import json
+
 import pytest
 from table_records import PROTOCOL, commit, cut_off, known, read, record, table, wanting, write
 
@@ -121,10 +123,13 @@ def test_a_duplicate_is_named_and_a_copy_is_none(tmp_path):
     assert "1-s0/record.json is a duplicate of results/gan/first.json, which counts" in said
 
 
+NO_PROTOCOL = json.dumps(record(scores=[{**record()["scores"][0], "protocol": {**PROTOCOL, "fakes": 1}}]))
+
+
 @pytest.mark.parametrize(
     "damage",
-    ['{"schema": 1, "exp', "[1, 2]", "{}", '{"kind": "evaluation"}', '"text"', "\x00"],
-    ids=["cut", "list", "empty", "evaluation", "text", "bytes"],
+    [NO_PROTOCOL, '{"schema": 1, "exp', "[1, 2]", "{}", '{"kind": "evaluation"}', '"text"', "\x00"],
+    ids=["protocol", "cut", "list", "empty", "evaluation", "text", "bytes"],
 )
 def test_a_damaged_record_is_named_and_the_others_are_shown(tmp_path, damage):
     commit(tmp_path / "results", "good", fid=1.0)

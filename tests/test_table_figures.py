@@ -76,7 +76,7 @@ def two_rows(folder, **fields):
         ({"fakes": 9000}, "FID by other protocol (fakes 9000, not 10000)"),
         ({"data_sha256": "zz"}, "FID by other data (data_sha256 zz, not aa)"),
         ({"is_splits": 1}, None),  # no matter to FID
-        ({"floor_count": 5}, None),
+        ({"floor_split": "test", "floor_count": 5000}, None),
     ],
 )
 def test_rows_of_another_protocol_are_marked(tmp_path, fields, said):
@@ -84,6 +84,14 @@ def test_rows_of_another_protocol_are_marked(tmp_path, fields, said):
     (first, second), _ = read(tmp_path, which)
     assert first.marks == []
     assert second.marks == ["unkeyed", *([said] if said else [])]
+
+
+def test_seeds_of_another_protocol_are_marked(tmp_path):
+    commit(tmp_path / "results", "s0")
+    block = {**record()["scores"][0], "protocol": {**PROTOCOL, "fakes": 9000}}
+    commit(tmp_path / "results", "s1", seed=1, scores=[block])
+    ((line,), _) = read(tmp_path, table(seeds=[0, 1]))
+    assert line.marks == ["FID by other protocol (fakes 9000, not 10000)"]
 
 
 def test_a_row_may_say_that_it_is_measured_otherwise(tmp_path):
