@@ -89,19 +89,19 @@ def line(filled: Filled, table: Table) -> Line:
     result = Line(filled)
     shown_best = [column.score for column in table.columns if column.of == "best"]
     for column in table.columns:
-        score = name_of(column, filled)
+        score, of = name_of(column, filled), filled.row.of or column.of
         asked = {**table.must_hold, **filled.row.protocol}
-        blocks = [block_with(run, score, column.of, asked) for run in result.results]
-        numbers = [block.scores(column.of)[score] for block in blocks if block is not None]
+        blocks = [block_with(run, score, of, asked) for run in result.results]
+        numbers = [block.scores(of)[score] for block in blocks if block is not None]
         values = tuple(in_unit(value, column) for value in numbers if value is not None)
-        expected = filled.row.expected.get(column.title) if column.of in ("last", "best") else None
+        expected = filled.row.expected.get(column.title) if of in ("last", "best") else None
         result.figures.append(Figure(column, values, expected))
         result.protocols.append([block.protocol for block in blocks if block is not None])
         if any(value is None for value in numbers):
             result.marks.append(f"{column.title} of a run is not finite")
         elif len(values) < len(result.results):
             result.marks.append(f"{column.title} is not in every record")
-        if column.of == "last" and column.score not in shown_best:
+        if of == "last" and column.score not in shown_best:
             result.marks += best_mark(result.results, score, column, result.figures[-1])
         if result.figures[-1].is_outside:
             result.marks.append(f"{column.title} outside tolerance ({column.tolerance:g})")
@@ -175,7 +175,7 @@ def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) 
             if first is None:
                 first = {name: value for name, value in protocol.items() if name not in own}
             asked = {**first, **table.must_hold, **own}
-            other = departures(asked, protocol, name_of(column, one.filled), column.of)
+            other = departures(asked, protocol, name_of(column, one.filled), one.filled.row.of or column.of)
             kind = "data" if other.keys() & set(DATA) else "protocol"
             named = ", ".join(f"{name} {value}, not {due}" for name, (due, value) in other.items())
             mark = f"{column.title} by other {kind} ({named})"

@@ -71,6 +71,7 @@ class Row:
         fill: words for the columns' ``score``.
         protocol: fields in which its scores are meant to differ from the other rows'.
         expected: published values by the columns' titles.
+        of: what of its runs all columns show, whatever their own ``of``: "floor" makes a row of real images.
     """
 
     experiment: str
@@ -80,6 +81,7 @@ class Row:
     fill: dict[str, str] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     expected: dict[str, Expected] = field(default_factory=dict)
+    of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +200,8 @@ def _row(given: Any, where: str, titles: list[str]) -> Row:
         stated = value if isinstance(value, dict) else {"value": value}
         expected[title] = _made(Expected, stated, f"{where}.expected.{title}")
     row: Row = _made(Row, {**given, "expected": expected}, where)
+    if row.of is not None:
+        _one_of(row.of, OF, f"{where}.of")
     return row
 
 

@@ -61,6 +61,17 @@ def test_last_is_the_headline_and_a_better_best_is_said(tmp_path):
     assert line.marks == []
 
 
+def test_a_row_of_real_images_shows_the_floor_whatever_the_columns_say(tmp_path):
+    best = {"by": "fid@mnist-cnn", "d_step": 5, "kimg": 188.4, "metrics": {"fid@mnist-cnn": 1.5}}
+    commit(tmp_path / "results", "a", scores=[{**record()["scores"][0], "floor": {"fid@mnist-cnn": 0.1}, "best": best}])
+    row = {"experiment": "gan/dcgan_mnist32", "label": "real images", "of": "floor"}
+    (line,) = read(tmp_path, table(columns=[FID, {**FID, "title": "best", "of": "best"}], rows=[row]))[0]
+    assert [figure.mean for figure in line.figures] == [0.1, 0.1]
+    assert line.marks == []
+    with pytest.raises(ValueError, match=r"of has no use for 'flor'"):
+        table(rows=[{**row, "of": "flor"}])
+
+
 def two_rows(folder, **fields):
     """Two experiments, the second measured with ``fields``."""
     write(folder / "results" / "a.json", record())
