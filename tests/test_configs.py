@@ -8,12 +8,15 @@ import yaml
 
 from experiments import catalogue
 from experiments.catalogue import DEFAULTS
+from experiments.cell_key import cell_key
 from experiments.house import HOUSE
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, switch_off
+from experiments.table_cells import read_keys
 
 EXPERIMENTS = catalogue.experiments()
 OVERLAYS = catalogue.overlays()
+KEYS = read_keys()
 TRAINED = [name for name, file in EXPERIMENTS.items() if read_layer(file)["clock"] is not None]
 FIRST = {name.split("/")[0]: name for name in reversed(TRAINED)}.values()  # of each stem: overlays are for training
 
@@ -34,6 +37,7 @@ def test_an_experiment_parses_is_measured_and_builds_and_has_a_length_if_it_has_
     assert config["trainer"]["num_sanity_val_steps"] == 0
     assert config["trainer"]["check_val_every_n_epoch"] is None
     assert config["trainer"]["callbacks"] is None
+    assert name not in KEYS or cell_key(config) == KEYS[name].key, "the settings have changed: run `make tables`"
     switch_off(cli, "data", *HOUSE)
     cli.config.trainer.logger = False
     with torch.device("meta"):
