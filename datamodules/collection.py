@@ -120,8 +120,14 @@ def image_set(path: str, change: Change = AS_THEY_ARE) -> ItemSet:
 
 
 def title(path: str) -> str:
-    """What the images at ``path`` are called: the name of their folder or file, without the folders above it."""
+    """What the images at ``path`` are called: the name of their folder or file, without the folders above it.
+
+    A folder in an archive bears the archive's name too: ``faces/test``.
+    """
     place = Path(path).resolve()
+    for archive in place.parents:
+        if archive.is_file():
+            return f"{archive.stem}/{place.relative_to(archive).as_posix()}"
     return place.stem if place.is_file() else place.name
 
 

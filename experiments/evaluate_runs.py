@@ -1,5 +1,6 @@
 """``atelier evaluate RUN_DIR``: the samples of a trained generator against its data, once for each seed."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from experiments.evaluate_sets import against_preset, chosen, followed, load, wa
 from experiments.house import HOUSE
 from experiments.lightning_cli import switch_off
 from experiments.look import Subject, find_subject
+from experiments.runs import RunDirectory
 from experiments.score_report import ScoreReport
 from experiments.weights import load_weights
 from lightning_modules.base import AtelierModule
@@ -42,6 +44,7 @@ class Trained:
         return {
             "experiment": config.experiment,
             "run_seed": config.seed_everything,
+            "run_started": started(self.subject.run),
             "checkpoint": self.subject.which,
             **self.module.counters(),
         }
@@ -59,12 +62,13 @@ def score_run(options: Options) -> ScoreReport:
     reference, real = data.reference(split), data.reference("test" if split == "train" else "train")
     extractor = load(options, evaluation.extractor_name, reference, evaluation.weights).to(trained.module.device)
     usual = evaluation.metrics or standard_metrics(extractor, evaluation.is_splits)
-    metrics = chosen(options, extractor, reference, usual)
     with_floor = evaluation.with_floor if options.floor is None else options.floor
+    fakes = options.fakes or evaluation.fakes
+    metrics = chosen(options, extractor, reference, min(fakes, len(real)) if with_floor else fakes, usual)
     protocol = protocol_for(
         reference,
         extractor,
-        fakes=options.fakes or evaluation.fakes,
+        fakes=fakes,
         metrics=metrics,
         seed=evaluation.seed if options.seed is None else options.seed,
         labels=trained.labels,
@@ -86,8 +90,17 @@ def score_run(options: Options) -> ScoreReport:
         seeds=seeds,
         floor=least,
         pictures=rows[0].pictures,
+        device=extractor.device,
     )
     return against_preset(report, protocol, options)
+
+
+def started(run: RunDirectory | None) -> str | None:
+    """When ``run`` began, which tells it from others of its seed; None where no record says."""
+    try:
+        return None if run is None else json.loads((run.path / "record.json").read_text(encoding="utf-8"))["started"][0]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 def load_trained(options: Options) -> Trained:

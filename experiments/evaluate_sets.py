@@ -17,12 +17,14 @@ from experiments.evaluate_options import Options
 from experiments.score_report import ScoreReport
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
 from lightning_modules.metrics.evaluate import measure_images, protocol_for
-from lightning_modules.metrics.extractors import Identity, load_extractor
+from lightning_modules.metrics.extractors import extractor_for
+from lightning_modules.metrics.inception_score import InceptionScore
 from lightning_modules.metrics.presets import TF1_BILINEAR
 from lightning_modules.metrics.protocol import INCEPTION, Protocol
 from lightning_modules.metrics.standard import metrics_named, metrics_of, standard_metrics
 
 FILES = "as in the files"  # what a protocol says of fakes that nobody saw being made
+SHUFFLE = 2020  # torch-fidelity's seed
 
 
 def score_sets(options: Options) -> ScoreReport:
@@ -35,10 +37,10 @@ def score_sets(options: Options) -> ScoreReport:
     images, reference = image_set(options.target, options.change), image_set(options.other, options.change)
     extractor = load(options, INCEPTION, reference)
     extractor.to("cuda" if torch.cuda.is_available() else "cpu")
-    metrics = chosen(options, extractor, reference, standard_metrics(extractor))
     count = min(options.fakes or len(images), len(images))
     if "--fakes" in options.request.own and options.fakes != count:
         raise UserError(f"{options.target} holds {count:,} images, and --fakes {options.fakes} asks for more: lower it")
+    metrics = shuffled(chosen(options, extractor, reference, count, standard_metrics(extractor)))
     protocol = protocol_for(reference, extractor, count, metrics, labels=FILES, weights=FILES, checkpoint=FILES)
     protocol = followed(replace(protocol, quantisation=FILES, batch_norm=FILES), options)
     with watched(images, "scored") as fakes, watched(reference, "looked at") as reals:
@@ -55,8 +57,21 @@ def score_sets(options: Options) -> ScoreReport:
         protocol=protocol.as_dict(),
         scores=[measured.scores],
         pictures=measured.pictures,
+        device=extractor.device,
     )
     return against_preset(report, protocol, options)
+
+
+def shuffled(metrics: Sequence[EvaluationMetric]) -> list[EvaluationMetric]:
+    """``metrics``, but the Inception score splits the images in torch-fidelity's random order.
+
+    Files often lie class by class, and a split of one class has no diversity.
+    """
+    mixed = list(metrics)
+    for i, metric in enumerate(metrics):
+        if isinstance(metric, InceptionScore) and metric.shuffle is None:
+            mixed[i] = InceptionScore(metric.splits, SHUFFLE)
+    return mixed
 
 
 # --- what all sets have in common ---------------------------------------------------------------------------
@@ -65,20 +80,21 @@ def score_sets(options: Options) -> ScoreReport:
 def load(options: Options, otherwise: str, reference: Images, weights: str | None = None) -> Extractor:
     """The extractor that is asked for, or the one ``otherwise`` with ``weights``."""
     name = options.extractor or otherwise
-    if name == Identity.name:
-        return Identity(shape(reference))
     weights = options.weights or (weights if name == otherwise else None)
     resize = TF1_BILINEAR if options.preset is None else str(options.preset.fields.get("resize", TF1_BILINEAR))
-    return load_extractor(name, weights, resize)
+    return extractor_for(shape(reference), name, weights, resize)
 
 
 def chosen(
-    options: Options, extractor: Extractor, reference: Images, usual: Sequence[EvaluationMetric]
+    options: Options, extractor: Extractor, reference: Images, count: int, usual: Sequence[EvaluationMetric]
 ) -> Sequence[EvaluationMetric]:
-    """The metrics that are asked for by name, set as in the preset or else in ``usual``; the preset's; or ``usual``."""
+    """The metrics that are asked for by name, set as in the preset or else in ``usual``; the preset's; or ``usual``.
+
+    ``count`` images are compared with as many of the reference, or fewer where it has no more.
+    """
     settled = usual if options.preset is None else metrics_of(options.preset, extractor)
     if options.metrics:
-        return metrics_named(options.metrics, settled, extractor, shape(reference))
+        return metrics_named(options.metrics, settled, extractor, shape(reference), min(count, len(reference)))
     return settled
 
 

@@ -11,6 +11,7 @@ import torch
 
 from datamodules.functional.files import replacing
 from experiments.catalogue import experiments, find_file
+from experiments.cell_key import cell_key
 from experiments.errors import RunError, UserError, sentence_of
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
@@ -149,7 +150,7 @@ def score(argv: Sequence[str], command: str, look: Callable[..., object], *own: 
         _, subject = prepare(argv, command, *own)
         cli, checkpoint = subject.cli, subject.checkpoint
     with tempfile.TemporaryDirectory() as folder:
-        recorders = [] if out is None else [RunRecord(cli.config.experiment)]
+        recorders = [] if out is None else [recorder(cli)]
         trainer = cli.make_trainer(Path(folder), first=recorders)
         try:
             with users_mistakes():
@@ -162,6 +163,13 @@ def score(argv: Sequence[str], command: str, look: Callable[..., object], *own: 
     if out is not None:
         say(f"record: {out}")
     return 0
+
+
+def recorder(cli: AtelierCLI) -> RunRecord:
+    """What writes the record of a test."""
+    record = RunRecord(cli.config.experiment)
+    record.key = cell_key(cli.resolved)
+    return record
 
 
 def keep_record(folder: Path, out: Path) -> None:

@@ -1,7 +1,6 @@
 """What an evaluation says: a table on the screen, and JSON that can be committed as a result, with its pictures."""
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,10 @@ from torch import Tensor
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
 from lightning_modules.callbacks.pictures import grid, save_png
-from lightning_modules.callbacks.record import finite, source_state, versions
+from lightning_modules.callbacks.record import device_facts, finite, source_state, versions
 
 SCHEMA = 1
+CPU = torch.device("cpu")
 Scores = Mapping[str, float]
 
 
@@ -36,6 +36,7 @@ class ScoreReport:
         preset: the named protocol that was asked for.
         departures: where it could not be followed: (as fixed there, as measured).
         pictures: by name, uint8 [rows, columns, C, H, W].
+        device: that it was computed on.
         seconds: of the whole evaluation.
     """
 
@@ -48,6 +49,7 @@ class ScoreReport:
     preset: str | None = None
     departures: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     pictures: Mapping[str, Tensor] = field(default_factory=dict)
+    device: torch.device = CPU
     seconds: float = 0.0
 
     def show(self) -> None:
@@ -95,11 +97,7 @@ class ScoreReport:
             "wall_seconds": round(self.seconds, 1),
             "code": source_state(),
             "versions": versions(),
-            "hardware": {
-                "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-                "cpu": platform.machine(),
-                "threads": torch.get_num_threads(),
-            },
+            "hardware": device_facts(self.device),
         }
         return finite(everything)
 

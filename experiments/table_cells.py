@@ -70,12 +70,21 @@ class Wanted:
 
     @cached_property
     def length(self) -> tuple[str, float] | None:
-        """Unit and value; None where there is nothing to train."""
+        """Unit and value; None where there is nothing to train.
+
+        Raises:
+            UserError: it is no number.
+        """
         clock = dict(self.content.get("clock") or {})
         given = {key.removeprefix("clock."): value for key, value in self.overrides.items() if key.startswith("clock.")}
         if any(unit in given for unit in UNITS):
             clock = given
-        return next(((unit, float(clock[unit])) for unit in UNITS if clock.get(unit) is not None), None)
+        for unit in UNITS:
+            if isinstance(value := clock.get(unit), int | float):
+                return unit, float(value)
+            if value is not None:
+                raise UserError(f"{self.experiment}: clock.{unit} is {value!r}, which is no number")
+        return None
 
     def command(self, seed: int) -> str:
         """What runs it."""
@@ -136,7 +145,7 @@ class Candidate:
     def rank(self) -> tuple[Any, ...]:
         """The greater counts: by its standing, committed, the latest."""
         result = self.result
-        return *self.standing, not self.unkeyed, result.committed, result.share, result.started
+        return *self.standing, not self.unkeyed, result.committed, result.clock["d_step"], result.started
 
 
 def candidate(result: Result, row: Wanted, seed: int, known: Known | None) -> Candidate | None:

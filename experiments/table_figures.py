@@ -9,7 +9,7 @@ from experiments.table_cells import Filled, rounded
 from experiments.table_file import Column, Expected, Table
 from experiments.table_results import Block, Result, is_generative
 from lightning_modules.metrics.presets import Preset
-from lightning_modules.metrics.protocol import Protocol, matters
+from lightning_modules.metrics.protocol import FIELDS, Protocol, matters
 
 DATA = ("data", "data_sha256")
 Fields = Mapping[str, Any]
@@ -186,6 +186,7 @@ def departures(fixed: Fields, protocol: Fields, score: str, of: str) -> Departur
     """The fields that ``score`` hangs on in which ``protocol`` is not as ``fixed``: (fixed, measured)."""
     if not is_generative(protocol):
         return {name: (value, protocol.get(name)) for name, value in fixed.items() if protocol.get(name) != value}
-    asked = Preset(name="", source="", fields=fixed)
+    asked = Preset(name="", source="", fields={name: value for name, value in fixed.items() if name in FIELDS})
     among = [name for name in matters(score) if not (name == "checkpoint" and of != "last")]
-    return {name: pair for name, pair in asked.departures(Protocol(**protocol)).items() if name in among}
+    unknown = {name: (value, None) for name, value in fixed.items() if name not in FIELDS}
+    return unknown | {name: pair for name, pair in asked.departures(Protocol(**protocol)).items() if name in among}

@@ -188,6 +188,8 @@ def _column(given: Any, where: str) -> Column:
     column: Column = _made(Column, given, where)
     _one_of(column.of, OF, f"{where}.of")
     _one_of(column.better, BETTER, f"{where}.better")
+    if column.digits < 0:
+        raise ValueError(f"{where}.digits expects 0 or more, got {column.digits}")
     return column
 
 

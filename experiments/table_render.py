@@ -178,7 +178,7 @@ def as_csv(page: Sheet) -> str:
                         one.filled.row.label,
                         one.filled.wanted.experiment,
                         column.title,
-                        column.of,
+                        one.filled.row.of or column.of,
                         figure.mean,
                         figure.std,
                     ),

@@ -91,7 +91,7 @@ def read_results(results: Path, runs: Path | None = None) -> tuple[list[Result],
     for shown, content in evaluations:
         try:
             found = [_with_evaluation(result, content) for result in found]
-        except (KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{shown} is a damaged evaluation, and left out ({_said(error)})")
     return found, problems
 
@@ -141,6 +141,8 @@ def _with_evaluation(result: Result, content: dict[str, Any]) -> Result:
     of = content["of"]
     if (of.get("experiment"), of.get("run_seed")) != (result.experiment, result.seed):
         return result
+    if of.get("run_started") not in (None, *result.started[:1]):
+        return result  # another run of these settings and this seed
     which = str(of["checkpoint"]).split()[0]
     if all(block.moments.get(which, {}).get("d_step") != of["d_step"] for block in result.blocks):
         return result

@@ -25,6 +25,7 @@ PROTOCOL = {
     "seed": 0,
     "is_splits": 10,
 }
+STARTED = "2026-01-01T00:00:00+00:00"
 TABLE = {
     "title": "A table",
     "columns": [{"score": "fid@mnist-cnn", "title": "FID", "better": "lower", "digits": 1}],
@@ -41,7 +42,7 @@ def record(fid: float | None = 2.0, kimg: float = 700, **changes: Any) -> dict[s
         "key": "now",
         "seed": 0,
         "status": "finished",
-        "started": ["2026-01-01T00:00:00+00:00"],
+        "started": [STARTED],
         "wall_seconds": 600,
         "clock": {"d_step": kimg, "g_step": kimg, "kimg": kimg, "total_d_steps": kimg, "length": {"kimg": kimg}},
         "scores": [{"protocol": PROTOCOL, "floor": None, "last": row}],

@@ -73,7 +73,7 @@ def test_sets_are_called_by_their_own_name_alone():
     assert title("deep/v1.2") == image_set("deep/v1.2").name == "v1.2"
     assert title("deep/v1.2/.") == "v1.2"
     archive("faces.zip", Path("deep/v1.2"), "test/")
-    assert [title("faces.zip"), title("faces.zip/test")] == ["faces", "test"]
+    assert [title("faces.zip"), title("faces.zip/test")] == ["faces", "faces/test"]
 
 
 def test_a_palette_stands_for_its_colours():

@@ -179,6 +179,7 @@ def test_the_json_says_all_and_nothing_of_this_machine(trained):
     report = evaluated(trained, "--ckpt", Path("elsewhere.ckpt").absolute())
     assert report["of"]["checkpoint"] == "elsewhere"
     assert [report["of"][name] for name in ("g_step", "kimg")] == [4, 0.032]  # 4 steps of 8 images
+    assert report["of"]["run_started"] == json.loads((trained / "record.json").read_text())["started"][0]
     assert set(report) == {
         *("schema", "kind", "status", "of", "preset", "departures", "protocol", "seeds", "scores", "floor"),
         *("wall_seconds", "code", "versions", "hardware"),

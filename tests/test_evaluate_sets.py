@@ -12,6 +12,7 @@ from noise_sets import own_cache
 from PIL import Image
 
 from datamodules.base import ImageSet
+from datamodules.digits import Digits
 from experiments.cli import main
 from experiments.evaluate_sets import Watched
 from experiments.score_report import ScoreReport, mean_and_std
@@ -28,7 +29,8 @@ IDENTITY = ("--extractor", "identity")
 def evaluated(*words: str) -> dict:
     out = Path("out.json")
     out.unlink(missing_ok=True)
-    assert main(["evaluate", *words, *IDENTITY, "--out", str(out)]) == 0
+    extractor = () if "--extractor" in words else IDENTITY
+    assert main(["evaluate", *words, *extractor, "--out", str(out)]) == 0
     return json.loads(out.read_text())
 
 
@@ -72,6 +74,25 @@ def test_scores_are_those_of_evaluate():
         assert means(found) == wanted
         assert found["protocol"]["fakes"] == count
     Protocol(**found["protocol"])
+
+
+def test_the_inception_score_of_files_that_lie_class_by_class_is_that_of_their_mixture():
+    digits = Digits().reference("train")
+    by_class = digits[0 : len(digits)][digits.labels.argsort()]
+    np.save("digits.npy", by_class.numpy())
+    report = evaluated("digits.npy", "digits.npy", "--metrics", "is", "--extractor", "digits-cnn")
+    assert report["protocol"]["is_shuffle"] == 2020
+    assert means(report)["is@digits-cnn"] > 8  # a split of one class has 1
+
+
+def test_all_metrics_are_those_that_so_few_images_suffice_for():
+    few, more = str(folder("few", noise(5))), str(folder("more", noise(20)))
+    names = {name.split("@")[0] for name in means(evaluated(more, more, "--metrics", "all"))}
+    assert {"fid", "precision", "nn_ratio"} <= names
+    assert "kid" not in names
+    Path("out.nn_p05.png").unlink()
+    names = {name.split("@")[0] for name in means(evaluated(few, more, "--metrics", "all"))}
+    assert not {"kid", "precision"} & names
 
 
 def test_a_set_against_itself():

@@ -1,4 +1,5 @@
-"""Scores through Inception equal those of torch-fidelity, pytorch-fid, clean-fid and torchmetrics, all run here.
+"""Scores through Inception equal those of torch-fidelity and torchmetrics, which are run here, and the distance that
+pytorch-fid and clean-fid define.
 
 One file of random weights serves all of them. Fakes are test images of cifar10_jpeg75 with less contrast, so that no
 score is near zero. A ``slow`` test has 2,000 images on each side and the last tap; the others have few and a low one,

@@ -155,7 +155,7 @@ def test_without_weights_there_is_no_score(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path))
     with pytest.raises(FileNotFoundError) as error:
         LPIPS()
-    for part in ("AlexNet", "alexnet-owt-7be5be79.pth", "https://download.pytorch.org/", "weights of LPIPS"):
+    for part in ("AlexNet", "alexnet-owt-7be5be79.pth", "https://download.pytorch.org/", "--weights"):
         assert part in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -1,6 +1,8 @@
 """Laws of the cache of reference statistics: looked at once, damage is noticed, nothing hangs on it but time."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,6 +41,23 @@ def test_reference_is_looked_at_once_also_by_the_next_process(own_cache: Path) -
     look(extractor, pictures(101, seed=2))  # other data
     assert extractor.seen == 202
     assert len(list(own_cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"resize": "another"}, {"extractor": "identity-3"}, {"extractor_sha256": "aa"}, {"precision": "float32"}),
+        *({"reference_count": 100}, {"reference_mirror": True}),
+    ],
+)
+def test_another_protocol_has_statistics_of_its_own(changes: dict[str, Any]) -> None:
+    extractor, reference = Counting(SHAPE, 6), pictures(101)
+    given = protocol_for(reference, extractor, fakes=10)
+    reference_moments(reference, given, extractor)
+    reference_moments(reference, replace(given, fakes=20, seed=1), extractor)
+    assert extractor.seen == 101
+    reference_moments(reference, replace(given, **changes), extractor)
+    assert extractor.seen > 200
 
 
 @pytest.mark.parametrize("damage", ["cut", "byte", "empty"])

@@ -20,6 +20,7 @@ from datamodules.functional.quantise import to_uint8
 from datamodules.functional.resize import bicubic_by
 from datamodules.super_resolution import PairLoader, SuperResolutionImages
 from experiments.cli import main
+from experiments.table_cells import read_keys
 from lightning_modules.losses.reconstruction import L1
 from lightning_modules.networks.base import Upscaler
 from lightning_modules.networks.bicubic import Bicubic
@@ -47,6 +48,7 @@ def test_the_bicubic_rows_are_the_published_ones(capsys):
     lines = capsys.readouterr().out.splitlines()
     printed = dict(line.removeprefix("test/").split() for line in lines if line.startswith("test/"))
     record = json.loads(Path("record.json").read_text())
+    assert record["key"] == read_keys()[BICUBIC].key  # so that a table finds it
     (block,) = record["scores"]
     scores, data = block["last"]["metrics"], block["protocol"]["data"]
     assert list(scores) == list(printed)
@@ -131,8 +133,12 @@ def test_a_perfect_image_is_infinite_and_the_record_stays_json(made, capsys):
     save(made / "image_SRF_2/a_HR.png", 32, 40, level=100)
     assert main(mine("--data.scales", "[2]", "--out", "new/record.json")) == 0
     assert said(capsys)["test/Made-x2/psnr@y8-shave2"] == math.inf
-    (block,) = json.loads(Path("new/record.json").read_text())["scores"]
+    record = json.loads(Path("new/record.json").read_text())
+    (block,) = record["scores"]
     assert block["last"]["metrics"]["Made-x2/psnr@y8-shave2"] is None
+    cost = record["cost"]
+    assert cost["sample_shape"] == [1, 32, 40]
+    assert cost["sampling_images_per_second"] > 0
 
 
 def test_the_network_is_matlabs_resizing_at_any_scale():

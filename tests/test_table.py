@@ -106,6 +106,7 @@ def test_a_mistake_costs_one_sentence(capfd, words, said):
         ({"rows": [{"experiment": "x", "expected": {"FID": "low"}}]}, "value expects float, got 'low'"),
         ({"rows": [{"experiment": "x", "seeds": 3}]}, "seeds expects a list of int, got 3"),
         ({"columns": [{"score": "a", "title": "A", "better": "lowest"}]}, "no use for 'lowest': did you mean lower"),
+        ({"columns": [{"score": "a", "title": "A", "better": "lower", "digits": -1}]}, "digits expects 0 or more"),
         ({"protocol": "mimikry"}, "no use for 'mimikry': did you mean mimicry"),
         ({"facts": ["minuts"]}, "did you mean minutes"),
         ({"title": None}, "title expects str, got None"),

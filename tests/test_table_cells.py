@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from table_records import PROTOCOL, commit, cut_off, known, read, record, table, wanting, write
+from table_records import PROTOCOL, STARTED, commit, cut_off, known, read, record, table, wanting, write
 
 from experiments.errors import UserError
 
@@ -69,6 +69,17 @@ def test_a_part_of_the_length_is_labelled_and_goes_on(tmp_path):
 def test_a_shorter_run_is_a_part_too(tmp_path):
     commit(tmp_path / "results", "short", fid=9.0, kimg=100)
     assert only(read(tmp_path))[0].marks == ["100 of 700 kimg", "in full: `atelier fit gan/dcgan_mnist32`"]
+
+
+def test_of_two_parts_the_longer_counts(tmp_path):
+    write(tmp_path / "runs/gan/a/0-s0/record.json", record(fid=9.0, status="stopped", clock=cut_off(280)))
+    write(tmp_path / "runs/gan/a/1-s0/record.json", record(fid=8.0, kimg=100))
+    assert only(read(tmp_path))[0].figures[0].values == (9.0,)
+
+
+def test_a_length_that_is_no_number_costs_one_sentence():
+    with pytest.raises(UserError, match=r"gan/dcgan_mnist32: clock\.kimg is 'many', which is no number"):
+        assert wanting({"clock.kimg": "many"}).length
 
 
 def test_a_run_still_going_on_is_shown_and_not_started_again(tmp_path):
@@ -150,8 +161,21 @@ def test_an_evaluation_adds_scores_to_its_run_alone(tmp_path):
     write(tmp_path / "results" / "evaluations" / "e.json", found)
     line, said = only(read(tmp_path, wide))
     assert (line.figures[0].values, line.marks, said) == ((0.5,), ["KID is not in every record"], [])
-    write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": {**of, "d_step": 350}})
-    assert only(read(tmp_path, wide))[0].figures[0].values == ()
+    for other in ({"d_step": 350}, {"run_started": "2026-01-02T00:00:00+00:00"}):
+        write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": {**of, **other}})
+        assert only(read(tmp_path, wide))[0].figures[0].values == ()
+    write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": {**of, "run_started": STARTED}})
+    assert only(read(tmp_path, wide))[0].figures[0].values == (0.5,)
+
+
+def test_a_damaged_evaluation_is_named(tmp_path):
+    commit(tmp_path / "results", "good", fid=1.0)
+    of = {"experiment": "gan/dcgan_mnist32", "run_seed": 0, "checkpoint": "last", "d_step": 700}
+    found = {"kind": "evaluation", "of": of, "protocol": {**PROTOCOL, "fakes": 0}, "scores": {}, "floor": None}
+    write(tmp_path / "results" / "e.json", found)
+    line, (said,) = only(read(tmp_path))
+    assert line.figures[0].values == (1.0,)
+    assert said.startswith("results/e.json is a damaged evaluation, and left out (A score needs at least two images")
 
 
 def test_a_missing_experiment_costs_one_sentence(tmp_path):

@@ -68,6 +68,7 @@ def test_a_row_of_real_images_shows_the_floor_whatever_the_columns_say(tmp_path)
     (line,) = read(tmp_path, table(columns=[FID, {**FID, "title": "best", "of": "best"}], rows=[row]))[0]
     assert [figure.mean for figure in line.figures] == [0.1, 0.1]
     assert line.marks == []
+    assert "real images,gan/dcgan_mnist32,FID,floor,0.1," in as_csv(page(tmp_path, table(rows=[row])))
     with pytest.raises(ValueError, match=r"of has no use for 'flor'"):
         table(rows=[{**row, "of": "flor"}])
 
@@ -123,6 +124,12 @@ def test_a_table_says_what_must_hold(tmp_path, protocol):
     assert mark.startswith("FID by other protocol (")
     assert "weights ema, not raw" in mark
     assert "kid" not in mark  # mimicry fixes it, and FID does not hang on it
+
+
+def test_a_field_that_no_protocol_has_is_marked(tmp_path):
+    commit(tmp_path / "results", "a")
+    ((line,), _) = read(tmp_path, table(protocol={"fakez": 3}))
+    assert line.marks == ["FID by other protocol (fakez None, not 3)"]
 
 
 def test_the_nearest_of_several_protocols_is_taken(tmp_path):

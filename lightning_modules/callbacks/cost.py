@@ -65,9 +65,10 @@ class SampleMeter:
     """Measures what one sample costs: an image that a generator draws, or the network's answer to one of a batch.
 
     That is ``predict_step`` of a batch of one, so with the weights and modes that samples come from. The one is the
-    first of the first validation batch (of the size that is looked at), or of the training batch where none came.
-    Speed is that of batches with as many values as one of training's, at most 100 samples each: they fit the memory,
-    as training does. Compiled networks are counted and timed in their eager form.
+    first of the first validation or test batch (of the size that is looked at), or of the training batch where none
+    came. Speed is that of batches with as many values as one of training's, at most 100 samples each: they fit the
+    memory, as training does; without training one sample at a time. Compiled networks are counted and timed in their
+    eager form.
 
     Measuring changes nothing: random streams and modes are as before, and no rank waits for another.
 
@@ -88,7 +89,7 @@ class SampleMeter:
             self._of_training, self._values = _first(batch), batch[0].numel()
 
     def see_validation(self, batch: Any) -> None:
-        """Remember what a validation batch looks like: the first that comes."""
+        """Remember what a validation or test batch looks like: the first that comes."""
         if self._of_validation is None and _is_tensors(batch):
             self._of_validation = _first(batch)
 
@@ -96,7 +97,7 @@ class SampleMeter:
         """Measure, unless that is done."""
         batch = self._of_training if self._of_validation is None else self._of_validation
         says_nothing = type(module).predict_step is L.LightningModule.predict_step
-        if self.found.flops is not None or self._of_training is None or says_nothing:
+        if self.found.flops is not None or batch is None or says_nothing:
             return
         count = max(1, min(BLOCK, self._values // batch[0].numel()))
         many = rebuild(batch, [part.repeat_interleave(count, 0) for part in batch])

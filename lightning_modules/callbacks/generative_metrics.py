@@ -16,7 +16,7 @@ from lightning_modules.callbacks.pictures import grid, show
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
 from lightning_modules.metrics.evaluate import floor, measure, protocol_for
-from lightning_modules.metrics.extractors import Identity, load_extractor
+from lightning_modules.metrics.extractors import extractor_for
 from lightning_modules.metrics.protocol import Protocol
 from lightning_modules.metrics.standard import standard_metrics
 from lightning_modules.networks.base import Generator
@@ -100,7 +100,8 @@ class GenerativeMetrics(Scores):
         assert isinstance(pl_module, AtelierModule)
         module, data = _generating(pl_module), _data(trainer)
         if self.extractor is None:
-            self.extractor = self._load(data)
+            shape = data.reference(self.split)[0:1].shape[1:]
+            self.extractor = extractor_for(shape, self.extractor_name, self.weights)
         self.metrics = self.metrics or standard_metrics(self.extractor, self.is_splits)
         self.protocol = protocol_for(
             data.reference(self.split),
@@ -113,11 +114,6 @@ class GenerativeMetrics(Scores):
             checkpoint=self.checkpoint,
             real=data.reference(self.floor_split) if self.with_floor else None,
         )
-
-    def _load(self, data: DataWithReference) -> Extractor:
-        if self.extractor_name == Identity.name:
-            return Identity(data.reference(self.split)[0:1].shape[1:])
-        return load_extractor(self.extractor_name, self.weights)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score the untrained generator, once in the life of a run."""

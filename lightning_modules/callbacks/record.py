@@ -94,9 +94,14 @@ class RunRecord(Callback):
         """Start the stopwatch."""
         self.begin(pl_module)
 
+    def on_test_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *args: Any) -> None:
+        """See what is looked at."""
+        self._meter.see_validation(batch)
+
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the scores of a test that stands for itself."""
         self.status = "finished"
+        self.measure(trainer, pl_module)
         self.write(trainer, pl_module)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
@@ -220,10 +225,17 @@ def hardware(trainer: L.Trainer) -> dict[str, Any]:
     return {
         "accelerator": trainer.accelerator.name(),
         "devices": trainer.world_size,
-        "gpu": torch.cuda.get_device_name() if trainer.strategy.root_device.type == "cuda" else None,
+        **device_facts(trainer.strategy.root_device),
+        "precision": str(trainer.precision),
+    }
+
+
+def device_facts(device: torch.device) -> dict[str, Any]:
+    """The GPU, where ``device`` is one, and the CPU beside it."""
+    return {
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cpu": platform.machine(),
         "threads": torch.get_num_threads(),
-        "precision": str(trainer.precision),
     }
 
 

@@ -211,9 +211,11 @@ class EvaluationMetric(Accumulator):
 
     Attributes:
         names: of its scores, the keys of what ``compute`` gives.
+        fewest: images on each side that it needs.
     """
 
     names: tuple[str, ...]
+    fewest: int = 2
 
     @property
     def fields(self) -> dict[str, Plain]:

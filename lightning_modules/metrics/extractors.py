@@ -166,6 +166,11 @@ def load_extractor(name: str, weights: str | None = None, resize: str = TF1_BILI
     return ClassifierExtractor.read(SHIPPED / f"{name}.safetensors")
 
 
+def extractor_for(shape: Sequence[int], name: str, weights: str | None = None, resize: str = TF1_BILINEAR) -> Extractor:
+    """``load_extractor``, or ``Identity`` of samples of ``shape``."""
+    return Identity(shape) if name == Identity.name else load_extractor(name, weights, resize)
+
+
 def _own_extractor(name: str, path: Path) -> ClassifierExtractor:
     extractor = ClassifierExtractor.read(path)
     if extractor.name != name:

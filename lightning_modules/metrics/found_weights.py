@@ -21,7 +21,7 @@ class PublishedWeights:
         file: its name.
         url: where it can be downloaded.
         sha256: first digits of its hash.
-        setting: by which a user names another file, as in "evaluation.weights".
+        setting: by which a user names another file, as in "--weights".
     """
 
     title: str

@@ -27,7 +27,7 @@ from lightning_modules.metrics.protocol import INCEPTION
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
-PUBLISHED = PublishedWeights("Inception", FILE, URL, "6726825d", "evaluation.weights")
+PUBLISHED = PublishedWeights("Inception", FILE, URL, "6726825d", "evaluation.weights or --weights")
 TAPS = {INCEPTION: 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 RESIZES: Mapping[str, Resize] = {
     TF1_BILINEAR: tensorflow_bilinear,

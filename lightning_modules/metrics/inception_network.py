@@ -47,8 +47,8 @@ def pillow_bilinear(image: Tensor) -> Tensor:
 
 
 def pillow_bicubic(image: Tensor) -> Tensor:
-    """clean-fid's (Parmar et al. 2022): Pillow's, antialiased and not rounded, so that it may leave [-1, 1)."""
-    return (resize_floats(image.float(), SIZE) - 128) / 128
+    """clean-fid's (Parmar et al. 2022): Pillow's, antialiased, clamped to the range of bytes, not rounded."""
+    return (resize_floats(image.float(), SIZE).clamp(0, 255) - 128) / 128
 
 
 class Conv(nn.Module):

@@ -40,6 +40,7 @@ class InceptionScore(EvaluationMetric):
         if splits < 1:
             raise ValueError(f"InceptionScore: splits must be 1 or more, got {splits}")
         self.splits, self.shuffle = splits, shuffle
+        self.fewest = max(2, splits)
         self.bounds: list[int] = []
 
     @property

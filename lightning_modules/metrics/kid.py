@@ -68,6 +68,7 @@ class KID(GatheredFeatures, EvaluationMetric):
         if subsets < 1 or subset_size < 2:
             raise ValueError(f"KID: needs a subset of two samples or more, got {subsets} of {subset_size}")
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
+        self.fewest = subset_size
 
     @property
     def fields(self) -> dict[str, Plain]:

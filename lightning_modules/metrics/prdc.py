@@ -65,6 +65,7 @@ class PRDC(GatheredFeatures, EvaluationMetric):
         if neighbours < 1 or coverage_neighbours < 1:
             raise ValueError(f"PRDC: neighbours must be 1 or more, got {neighbours} and {coverage_neighbours}")
         self.k, self.coverage_k = neighbours, coverage_neighbours
+        self.fewest = 1 + max(neighbours, coverage_neighbours)
 
     @property
     def fields(self) -> dict[str, Plain]:

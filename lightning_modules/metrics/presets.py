@@ -16,7 +16,7 @@ from lightning_modules.metrics.protocol import INCEPTION, QUANTISATION, Plain, P
 
 TF1_BILINEAR = "TensorFlow-1 bilinear to 299"
 PIL_BILINEAR = "PIL bilinear to 299"
-PIL_BICUBIC = "PIL bicubic to 299, antialiased, not quantised"
+PIL_BICUBIC = "PIL bicubic to 299, antialiased, clamped, not quantised"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,29 +51,30 @@ NAMED: dict[str, type[EvaluationMetric]] = {
 
 
 def metrics_named(
-    names: Sequence[str], settled: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int]
+    names: Sequence[str], settled: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int], count: int
 ) -> list[EvaluationMetric]:
     """The metrics of ``names``: those of ``settled`` where their kind is among them, else with our settings.
 
     Args:
-        names: of ``NAMED``; or ``all`` alone for those that suit ``extractor`` and ``shape``.
+        names: of ``NAMED``; or ``all`` alone for those that suit ``extractor``, ``shape`` and ``count``.
         settled: metrics whose settings are fixed, by a preset or an experiment; of one kind the last counts.
         extractor: the network that looks.
         shape: of one sample.
+        count: images on the side that has fewer.
     """
     fixed = {type(metric): metric for metric in settled}
     if list(names) == [ALL]:
         metrics = [fixed.get(kind) or kind() for kind in NAMED.values()]
-        return [metric for metric in metrics if metric.needs in extractor.offers and _suits(metric, shape)]
+        return [metric for metric in metrics if metric.needs in extractor.offers and _suits(metric, shape, count)]
     return [fixed.get(kind) or kind() for kind in (NAMED[name] for name in names)]
 
 
-def _suits(metric: EvaluationMetric, shape: Sequence[int]) -> bool:
+def _suits(metric: EvaluationMetric, shape: Sequence[int], count: int) -> bool:
     try:
         metric.check(shape)
     except ValueError:
         return False
-    return True
+    return count >= metric.fewest
 
 
 def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int]) -> None:

@@ -33,7 +33,7 @@ class Backbone(NamedTuple):
 
 def _torchvision(title: str, name: str, sha256: str) -> PublishedWeights:
     file = f"{name}-{sha256}.pth"
-    return PublishedWeights(title, file, f"https://download.pytorch.org/models/{file}", sha256, "weights of LPIPS")
+    return PublishedWeights(title, file, f"https://download.pytorch.org/models/{file}", sha256, "--weights")
 
 
 BACKBONES: dict[Net, Backbone] = {
