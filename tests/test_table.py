@@ -50,7 +50,7 @@ def test_every_committed_run_can_be_read_and_has_its_key():
         assert not known or result.key in mine, f"{result.path}: run `python -m experiments.rekey`"
 
 
-@pytest.mark.parametrize("name", ["mnist", "mnist_100kimg", "bicubic", "classifiers"])
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist_scores", "mnist_100kimg", "bicubic", "classifiers"])
 def test_a_table_that_was_run_is_complete(name):
     page = assemble(find_table(name), RESULTS)
     assert all(figure.mean is not None for line in page.lines for figure in line.figures)

@@ -11,6 +11,7 @@ from lightning_modules.metrics.protocol import Plain, Protocol
 from lightning_modules.metrics.ranks import rank_and_world
 
 BLOCK = 100
+RULES = 2  # of how statistics and floors are computed: raise it with each change, so that none is reused from before
 LARGEST = 2**30  # bytes of one statistic that is kept: 1 GiB. Larger ones are computed again for each evaluation.
 Block = tuple[Tensor, Tensor]  # samples [n, ...], their numbers [n]
 
@@ -111,6 +112,7 @@ def what_defines(kind: str, needs: Needs, reference: Images, protocol: Protocol)
     """All that a statistic of the reference hangs on: what it is cached under."""
     what: dict[str, Plain] = {
         "kind": kind,
+        "rules": RULES,
         "data": reference.name,
         "split": reference.split,
         "sha256": reference.sha256,
