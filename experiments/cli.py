@@ -144,7 +144,8 @@ COMMANDS = {
                        suit; psnr, ssim, ms_ssim, mae, lpips compare image with image, paired by name
   --protocol NAME      measure as a published table was: studiogan-v0.4, studiogan-v0.3, mimicry, collections,
                        stylegan2-ada, clean, or atelier; says what could not be followed
-  --extractor NAME     inception, or one of this repository's, such as mnist-cnn; --weights FILE for its weights
+  --extractor NAME     inception, one of this repository's, such as mnist-cnn, or the class_path of your own;
+                       --weights FILE for its weights
   --fakes N            how many are scored
   --out FILE           also write the scores as JSON; must be new; pictures go beside it
   of a run: --seeds N  so many evaluations with other fakes: mean and standard deviation

@@ -124,7 +124,7 @@ class AtelierCLI(LightningCLI):
         score, at, extractor = config.checkpoint.monitor.partition("@")
         if config.evaluation is not None and (at or score in INCEPTIONS):
             wanted = config.evaluation.extractor
-            if (extractor or INCEPTION) != wanted:
+            if (extractor or INCEPTION) != wanted and "." not in wanted:  # a class says its name itself
                 raise UserError(
                     f"checkpoint.monitor is {config.checkpoint.monitor}, and evaluation.extractor is {wanted}: give"
                     f" --checkpoint.monitor {metric_name(score, wanted)} too"

@@ -1,13 +1,18 @@
 """Laws of the extractors: what is exported is what is loaded; nothing wrong is loaded; nothing is drawn."""
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from datamodules.base import ImageSet
 from lightning_modules.metrics import extractors
+from lightning_modules.metrics.base import Extractor, Features
+from lightning_modules.metrics.evaluate import evaluate, protocol_for
 from lightning_modules.metrics.export import export_extractor
 from lightning_modules.metrics.extractors import (
     SHIPPED,
@@ -198,3 +203,38 @@ def test_unknown_name_gets_the_nearest_and_the_list(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(extractors, "SHIPPED", tmp_path)
     with pytest.raises(ValueError, match=r"'digit-cnn', the nearest is 'digits-cnn'.*digits-cnn, inception"):
         load_extractor("digit-cnn")
+
+
+class Halves(Extractor):
+    """Means of the upper and of the lower half."""
+
+    name, dim = "halves", 2
+
+    def fit(self, shape: Sequence[int]) -> str:
+        return "none"
+
+    def extract(self, image: Tensor) -> Features:
+        return Features(torch.stack([half.float().mean((1, 2, 3)) for half in image.chunk(2, 2)], 1), None)
+
+
+def test_any_class_serves_by_its_class_path() -> None:
+    extractor = load_extractor(f"{__name__}.{Halves.__name__}")
+    image = torch.cat([torch.zeros(3, 1, 4, 8), torch.full((3, 1, 4, 8), 8)], 2).byte()
+    assert extractor(image).features.tolist() == [[0.0, 8.0]] * 3
+    data = ImageSet("stripes", "train", image, torch.zeros(3))
+    scores = evaluate(lambda n: image[:1].expand(n, -1, -1, -1), data, protocol_for(data, extractor, 4), extractor)
+    assert scores == {"fid@halves": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("class_path", "said"),
+    [
+        ("nowhere.Halves", "no module for the extractor nowhere.Halves"),
+        (f"{__name__}.Hlves", "is no class of an Extractor"),
+        ("torch.nn.Linear", "is no class of an Extractor"),
+    ],
+)
+def test_a_class_path_that_leads_to_no_extractor_costs_one_sentence(class_path: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        load_extractor(class_path)
+    assert "\n" not in str(error.value)

@@ -46,8 +46,8 @@ class GenerativeMetrics(Scores):
     """Scores of the generator, with their protocol and their floor, and the pictures that come with them.
 
     Args:
-        extractor: ``inception``, a shipped one such as ``digits-cnn``, or ``identity`` for the samples themselves,
-            which suits points.
+        extractor: ``inception``, a shipped one such as ``digits-cnn``, ``identity`` for the samples themselves, which
+            suits points, or the class_path of an ``Extractor`` of your own.
         weights: path of its weights file; None searches where they usually are.
         metrics: what is measured; none are FID, and IS and class shares where the extractor knows classes.
         split: of the reference, ``train`` or ``test``.

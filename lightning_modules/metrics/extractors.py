@@ -6,8 +6,9 @@ also there as ``stacked-NAME``, for images whose channels are each one of its im
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from math import prod
 from pathlib import Path
 
@@ -142,7 +143,8 @@ def load_extractor(name: str, weights: str | None = None, resize: str = TF1_BILI
 
     Args:
         name: ``inception``, one of its lower taps (``inception-768``), a shipped extractor, or with ``weights`` one of
-            your own (``metrics/export.py``); one with ``stacked-`` before its name runs on each of three channels.
+            your own (``metrics/export.py``); one with ``stacked-`` before its name runs on each of three channels. A
+            name with dots is the class_path of an ``Extractor``, made without arguments or with its weights' path.
         weights: path of its weights file; None searches (inception) or takes the shipped file.
         resize: how inception brings images to its size; the others have no choice.
 
@@ -154,6 +156,8 @@ def load_extractor(name: str, weights: str | None = None, resize: str = TF1_BILI
         return Stacked(load_extractor(name.removeprefix(PREFIX), weights))
     if name in TAPS:
         return InceptionExtractor(weights, name, resize)
+    if "." in name:
+        return _class_at(name, weights)
     if weights is not None:
         return _own_extractor(name, Path(weights))
     names = extractor_names()
@@ -169,6 +173,20 @@ def load_extractor(name: str, weights: str | None = None, resize: str = TF1_BILI
 def extractor_for(shape: Sequence[int], name: str, weights: str | None = None, resize: str = TF1_BILINEAR) -> Extractor:
     """``load_extractor``, or ``Identity`` of samples of ``shape``."""
     return Identity(shape) if name == Identity.name else load_extractor(name, weights, resize)
+
+
+def _class_at(class_path: str, weights: str | None) -> Extractor:
+    module, _, name = class_path.rpartition(".")
+    try:
+        found = vars(import_module(module)).get(name)
+    except ImportError as error:
+        raise ValueError(
+            f"There is no module for the extractor {class_path} ({error}): mend its class_path."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Extractor)):
+        raise ValueError(f"{class_path} is no class of an Extractor (lightning_modules.metrics.base): name one.")
+    make: Callable[..., Extractor] = found
+    return make() if weights is None else make(weights)
 
 
 def _own_extractor(name: str, path: Path) -> ClassifierExtractor:
