@@ -1,7 +1,6 @@
 """Laws of the search for published weights: its order, hashes, and what it says where there is nothing."""
 
 import hashlib
-import urllib.error
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,6 @@ from lightning_modules.metrics.found_weights import PublishedWeights, sha256_of
 FILE, URL = "toy-1.pth", "https://example.org/toy-1.pth"
 BYTES = b"published"
 TOY = PublishedWeights("Toy", FILE, URL, hashlib.sha256(BYTES).hexdigest()[:8], "toy.weights")
-
-
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without weights and without a network."""
-
-    def offline(*args: object, **kwargs: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.delenv("ATELIER_WEIGHTS", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    return tmp_path
 
 
 def written(path: Path, content: bytes = BYTES) -> Path:

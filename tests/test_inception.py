@@ -1,6 +1,5 @@
 """Laws of the Inception extractor: where its weights come from, and that it is torch-fidelity's."""
 
-import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,19 +19,6 @@ from lightning_modules.metrics.inception import FILE, RESIZES, TAPS, URL, Incept
 from lightning_modules.metrics.inception_network import tensorflow_bilinear
 from lightning_modules.metrics.presets import PRESETS
 from lightning_modules.metrics.protocol import metric_name
-
-
-@pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without Inception weights and without a network."""
-
-    def offline(*args: object, **kwargs: object) -> None:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.delenv("ATELIER_WEIGHTS", raising=False)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    return tmp_path
 
 
 def test_absent_inception_names_file_url_and_option(nowhere: Path) -> None:
