@@ -47,9 +47,7 @@ def test_every_committed_run_can_be_read_and_has_its_key():
     for result in results:
         known = [at for name, at in keys.items() if name.split()[0] == result.experiment]
         mine = {key for at in known for key in (at.key, *at.earlier)}
-        assert not known or result.key in mine, (
-            f"{result.path} bears no key of {result.experiment}"
-        )
+        assert not known or result.key in mine, f"{result.path} bears no key of {result.experiment}"
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "mnist_scores", "mnist_100kimg", "bicubic", "classifiers"])
