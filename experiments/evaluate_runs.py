@@ -18,8 +18,8 @@ from experiments.look import Subject, find_subject
 from experiments.runs import RunDirectory
 from experiments.score_report import ScoreReport
 from experiments.weights import load_weights
-from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.generative_metrics import DataWithReference, Generates, GenerativeMetrics
+from lightning_modules.callbacks.generative_metrics import DataWithReference, GenerativeMetrics
+from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
 from lightning_modules.metrics.evaluate import Measured, Sample, floor, measure, protocol_for
 from lightning_modules.metrics.protocol import Protocol
@@ -31,7 +31,7 @@ class Trained:
     """A trained generator with its data and the evaluation that its run names."""
 
     subject: Subject
-    module: AtelierModule
+    module: GenerativeModule
     sample: Sample
     labels: str  # how classes are drawn, as in ``Protocol``
     data: DataWithReference
@@ -115,7 +115,7 @@ def load_trained(options: Options) -> Trained:
     cli.config.trainer.logger = False
     cli.build()
     module, data = cli.model, cli.datamodule
-    if not isinstance(module, AtelierModule) or not isinstance(module, Generates):
+    if not isinstance(module, GenerativeModule):
         raise UserError(f"{type(module).__name__} generates nothing to score: give the run of a generator")
     if not isinstance(data, DataWithReference):
         raise UserError(f"{type(data).__name__} has no images to compare with: give the run of an image data set")

@@ -31,11 +31,11 @@ from experiments.request import new_path, read_request
 from experiments.sample import home
 from experiments.train import say, show
 from experiments.weights import check_weights, read_checkpoint
-from lightning_modules.adversarial import AdversarialModule
 from lightning_modules.base import AtelierModule, evaluating
 from lightning_modules.callbacks.cost import count
 from lightning_modules.callbacks.record import PACKAGES, installed, source_state
 from lightning_modules.contract import StatesItsData
+from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Network
 
 SCHEMA = 1
@@ -104,10 +104,10 @@ def contents(
     subject: Subject, module: AtelierModule, checkpoint: Mapping[str, Any], with_onnx: bool
 ) -> dict[str, bytes]:
     """The files by name, the card last."""
-    network = module.evaluated.eval()
+    generates = isinstance(module, GenerativeModule)
+    network = (module.evaluated_generator if isinstance(module, GenerativeModule) else module.evaluated).eval()
     inputs = examples(module, subject.cli.datamodule)
     output = answer(network, inputs)
-    generates = isinstance(module, AdversarialModule)
     weights = save({name: value.contiguous().clone() for name, value in network.state_dict().items()})
     card: dict[str, Any] = {
         "schema": SCHEMA,
@@ -145,7 +145,7 @@ def shape_of(value: Tensor) -> dict[str, Any]:
 def examples(module: AtelierModule, data: L.LightningDataModule) -> dict[str, Tensor]:
     """What the evaluated network takes, by name: noise and classes of a generator, else an image of the data."""
     with torch.random.fork_rng(devices=[]):
-        if isinstance(module, AdversarialModule):
+        if isinstance(module, GenerativeModule):
             inputs = {"z": module.G.sample_z(EXAMPLES)}
             if module.G.num_classes is not None:
                 inputs["y"] = torch.randint(module.G.num_classes, (EXAMPLES,))

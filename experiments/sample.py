@@ -13,8 +13,8 @@ from experiments.look import Subject, find_subject
 from experiments.request import number, read_request
 from experiments.train import show
 from experiments.weights import load_weights
-from lightning_modules.adversarial import AdversarialModule
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.latents import Latent
 
 OPTIONS = ("--count", "--interpolate", "--class", "--seed", "--ckpt", "--out")
@@ -61,22 +61,22 @@ def home(subject: Subject) -> Path:
     return subject.run.path if subject.run is not None else subject.checkpoint.resolve().parent
 
 
-def load_generator(subject: Subject) -> tuple[AdversarialModule, int]:
+def load_generator(subject: Subject) -> tuple[GenerativeModule, int]:
     """The module with its weights, on the best device there is, and the step of its checkpoint."""
     cli = subject.cli
     switch_off(cli, "data", *HOUSE)
     cli.config.trainer.logger = False
     cli.build()
     module = cli.model
-    if not isinstance(module, AdversarialModule):
-        raise UserError(f"{type(module).__name__} has no generator to sample from: give the run of a GAN")
+    if not isinstance(module, GenerativeModule):
+        raise UserError(f"{type(module).__name__} has no generator to sample from: give the run of a generative family")
     if len(module.G.out_shape) != 3:
         raise UserError(f"this generator makes points of {module.G.out_shape[0]} numbers, not pictures")
     step = load_weights(module, subject.checkpoint)
     return module.to("cuda" if torch.cuda.is_available() else "cpu"), step
 
 
-def labels(module: AdversarialModule, wanted: int | None) -> Tensor | None:
+def labels(module: GenerativeModule, wanted: int | None) -> Tensor | None:
     """The label [1] that ``--class`` asks for."""
     if wanted is None:
         return None
@@ -88,12 +88,12 @@ def labels(module: AdversarialModule, wanted: int | None) -> Tensor | None:
     return torch.tensor([wanted], device=module.device)
 
 
-def draw(module: AdversarialModule, n: int, y: Tensor | None) -> Tensor:
+def draw(module: GenerativeModule, n: int, y: Tensor | None) -> Tensor:
     """``n`` pictures, uint8 [n, C, H, W], of the label ``y`` [1] or of any."""
     return module.sample(n, y if y is None else y.expand(n))
 
 
-def singles(module: AdversarialModule, n: int, y: Tensor | None, out: Path, name: str) -> Path:
+def singles(module: GenerativeModule, n: int, y: Tensor | None, out: Path, name: str) -> Path:
     """Write ``n`` PNGs, a block at a time; the first are the same whatever ``n`` is."""
     for start in range(0, n, GRID):
         for i, image in enumerate(draw(module, GRID, y)[: n - start]):
@@ -101,7 +101,7 @@ def singles(module: AdversarialModule, n: int, y: Tensor | None, out: Path, name
     return out
 
 
-def animate(module: AdversarialModule, latents: int, y: Tensor | None, path: Path) -> Path:
+def animate(module: GenerativeModule, latents: int, y: Tensor | None, path: Path) -> Path:
     """Write round trips through ``latents`` latents as an animated WebP."""
     z = torch.stack([module.G.sample_z(WALKS) for _ in range(latents)])  # [K, walks, z_dim]
     if y is None and module.G.num_classes is not None:

@@ -15,19 +15,16 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from datamodules.functional.keys import key
-from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import AtelierModule, OptimizerCallable, evaluating
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.batches import channels_last, rebuild
-from lightning_modules.contract import StatesItsData
+from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.schedules import Schedule
 
 Terms = dict[str, Tensor]
-PANEL_STREAM = 1  # keys the fixed noise of the panels apart from all training noise
 
 
-class AdversarialModule(AtelierModule):
+class AdversarialModule(GenerativeModule):
     """Alternating updates of a discriminator D and a generator G.
 
     Args:
@@ -45,8 +42,6 @@ class AdversarialModule(AtelierModule):
         freeze_d: number of D's first blocks that stay as they are (Mo et al. 2020).
         **shared: the arguments of ``AtelierModule``.
     """
-
-    value_range = (-1.0, 1.0)
 
     def __init__(
         self,
@@ -118,18 +113,6 @@ class AdversarialModule(AtelierModule):
         if g_steps % self.n_gen:
             raise ValueError(f"g_steps {g_steps} is no multiple of n_gen {self.n_gen}: give one that is")
         return g_steps // self.n_gen * self.n_critic
-
-    def check_data(self, data: StatesItsData) -> None:
-        """Compare value range, sample shape and number of classes."""
-        shape = self.G.out_shape
-        if tuple(data.out_shape) != tuple(shape):
-            raise ValueError(
-                f"the generator makes samples of shape {tuple(shape)}, the data module gives "
-                f"{tuple(data.out_shape)}: make size and channels of both agree"
-            )
-        self.check_classes(self.G.num_classes, data)
-        if len(shape) == 3:  # points have no value range
-            super().check_data(data)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """D's and G's, over what is not frozen."""
@@ -205,32 +188,3 @@ class AdversarialModule(AtelierModule):
                 self.row[f"{name}/grad_norm"] = norm
                 if limit is not None:
                     nn.utils.clip_grads_with_norm_(weights, limit, norm)
-
-    # --- evaluation -----------------------------------------------------------------------------------------
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        """``n`` samples of the evaluated generator: uint8 [n, C, H, W], or float points [n, d].
-
-        Draws from the global random stream. Where G has classes and no labels ``y`` [n] are given, they are uniform.
-        """
-        if y is None and self.G.num_classes is not None:
-            y = torch.randint(self.G.num_classes, (n,), device=self.device)
-        return self.generate_image(self.G.sample_z(n), y)
-
-    def generate_image(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The evaluated generator's images of ``z`` [n, z_dim]: uint8 [n, C, H, W], or float points [n, d]."""
-        with evaluating(self.evaluated) as G:
-            x = G(z, y)
-        return to_uint8(x, self.value_range) if x.ndim == 4 else x
-
-    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        """As many samples as the batch holds."""
-        return self.sample(len(batch[0]))
-
-    def panels(self, n: int = 64) -> dict[str, Tensor]:
-        """``samples``: n images of fixed noise, uint8 [n, C, H, W]; nothing where G makes points."""
-        if len(self.G.out_shape) != 3:
-            return {}
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(key(self.seed, PANEL_STREAM))
-            return {"samples": self.sample(n)}

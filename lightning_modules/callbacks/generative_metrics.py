@@ -9,28 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
-from torch import Tensor
 
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.pictures import grid, show
 from lightning_modules.callbacks.scores import Scores
+from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
 from lightning_modules.metrics.evaluate import floor, measure, protocol_for
 from lightning_modules.metrics.extractors import extractor_for
 from lightning_modules.metrics.protocol import Protocol
 from lightning_modules.metrics.standard import standard_metrics
-from lightning_modules.networks.base import Generator
-
-
-@typing.runtime_checkable
-class Generates(typing.Protocol):
-    """What the callback asks of a family beside what all families have."""
-
-    G: Generator
-
-    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        """``n`` uint8 images [n, C, H, W]."""
-        ...
 
 
 @typing.runtime_checkable
@@ -151,8 +139,8 @@ class GenerativeMetrics(Scores):
         return {f"{prefix}/{name}": value for name, value in measured.scores.items()}
 
 
-def _generating(module: L.LightningModule) -> Generates:
-    if not isinstance(module, Generates):
+def _generating(module: L.LightningModule) -> GenerativeModule:
+    if not isinstance(module, GenerativeModule):
         raise ValueError(
             f"{type(module).__name__} generates nothing that FID and IS could score: remove evaluation from the "
             "experiment."
