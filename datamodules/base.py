@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules.augment import Augmentation
 from datamodules.functional.quantise import ValueRange, from_uint8
 from datamodules.memory import LabelledSet
-from datamodules.stream import Batch, ItemSet, StreamDataModule
+from datamodules.stream import Batch, IndexedBatch, ItemSet, StreamDataModule
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class ImageStream(StreamDataModule[S], Generic[S]):
         """(C, H, W) of one image."""
         return self.image_shape
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Batch | IndexedBatch, dataloader_idx: int) -> Batch | IndexedBatch:
         """Bytes to floats; in training then the augmentations, on a stream of their own."""
-        images, y = batch
+        images, y = batch[:2]
         x = from_uint8(images, self.value_range)
         if self.augment and self.trainer and self.trainer.training:
             self.seed_augmentation(x.device)
             for augmentation in self.augment:
                 x = augmentation(x)
-        return x, y
+        return batch._replace(x=x) if isinstance(batch, IndexedBatch) else (x, y)
 
 
 class ImageDataModule(ImageStream[ImageSet]):

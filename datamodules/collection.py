@@ -2,6 +2,10 @@
 
 They are taken exactly as they are. What would have to be changed (another size, grey among colour, transparency) is
 refused by name unless a setting says how, since each way to change an image changes the score.
+
+A file is the picture that a viewer shows at first. Of several frames (GIF, WebP, APNG, TIFF) the first counts, and the
+others are passed over, everywhere. A set's images are turned as their EXIF orientation says; images that are compared
+one by one (``whole_images``) are not, since there a pixel is held against the pixel at its place in the other file.
 """
 
 from collections.abc import Callable, Sequence
@@ -102,7 +106,7 @@ class Alike(Decoding):
 
 
 def image_set(path: str, change: Change = AS_THEY_ARE) -> ItemSet:
-    """All images at ``path``, sorted by name, as one set of split "all".
+    """All images at ``path``, sorted by name, as one set of split "all"; turned by EXIF, of several frames the first.
 
     Args:
         path: a folder or .zip archive, or a folder in an archive (``faces.zip/test``); or an array as in
@@ -235,7 +239,7 @@ class WholeImages:
 
 
 def whole_images(path: str) -> WholeImages:
-    """All images at ``path``, a place as in ``image_set``.
+    """All images at ``path``, a place as in ``image_set``; not turned by EXIF, of several frames the first.
 
     Raises:
         FileNotFoundError: there is nothing; ValueError: no images, two of one name; when read, a file that gives none.

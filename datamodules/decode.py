@@ -2,7 +2,7 @@
 
 1. The header is read. A file that is no JPEG, PNG, WebP, BMP, GIF, TIFF or PPM, or that promises more than
    ``max_pixels`` (a decompression bomb), is refused before any pixel is decoded.
-2. The first frame is decoded, whole: a truncated file is refused.
+2. The first frame is decoded, whole, and no other (GIF, WebP, APNG, TIFF): a truncated file is refused.
 3. It is turned as its EXIF orientation says, and cropped.
 4. Colours: a palette is resolved; alpha is composited on a ground of one grey level; of 16 bits a channel the high
    byte is kept; grey becomes three equal channels, or colour one by ITU-R 601 luma; CMYK as Pillow converts it,

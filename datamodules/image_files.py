@@ -1,7 +1,8 @@
 """Data sets of image files: decoded once into memory where they fit there, else by workers whenever they are needed.
 
 Both ways give the same bytes in the same order under the same hash. A derived class says where the files lie
-(``open_source``) and which belong to which split and class (``arrange``).
+(``open_source``) and which belong to which split and class (``arrange``); in which order a split has them is said here
+alone: mixed, as ``layout.py`` tells, so that the first so many of a split are of all classes.
 """
 
 from abc import abstractmethod
@@ -17,7 +18,7 @@ from datamodules.augment import Augmentation
 from datamodules.base import ImageSet, ImageStream
 from datamodules.decode import Decoding
 from datamodules.inspection import Findings, cores, decode_all, inspect, say
-from datamodules.layout import Layout
+from datamodules.layout import Layout, mixed
 from datamodules.report import Report
 from datamodules.sources import Fault, FolderSource, Source
 from datamodules.stream import SPLITS, ItemSet
@@ -75,7 +76,7 @@ class ImageFiles(ImageStream[ItemSet]):
 
     @abstractmethod
     def arrange(self, source: Source) -> Layout:
-        """Which of the files belong to which split and class."""
+        """Which of the files belong to which split and class, in any order."""
 
     @cached_property
     def source(self) -> Source:
@@ -84,9 +85,9 @@ class ImageFiles(ImageStream[ItemSet]):
 
     @cached_property
     def layout(self) -> Layout:
-        """Splits and classes of all files, damaged ones too."""
+        """Splits and classes of all files, damaged ones too, each split mixed."""
         try:
-            layout = self.arrange(self.source)
+            layout = mixed(self.arrange(self.source), [entry.name for entry in self.source.entries])
         except ValueError as error:
             raise ValueError(f"{self.source.path}: {error}") from error
         self.class_names = layout.classes
@@ -137,7 +138,7 @@ class ImageFiles(ImageStream[ItemSet]):
         if self.in_memory:
             images, found = decode_all(self.source, files, self.decode, self.workers, keep=True)
         else:
-            found = inspect(self.source, files, self.decode, self.workers)
+            found = inspect(self.source, sorted(files), self.decode, self.workers)  # as they lie on the disk
         self._note(split, found)
         whole = [pair for pair in self.layout.images[split] if pair[0] not in found.faults]
         labels = torch.tensor([label for _, label in whole], dtype=torch.int64)

@@ -10,11 +10,18 @@ The first has its split. In the other two, of each class the ``round(share * n)`
 "seed/name" are the test split (of the name below the single folder around everything), so that adding or removing a
 file leaves most others where they were. A class's number is its place among the sorted class names, as in
 torchvision's ImageFolder.
+
+Whatever the layout, a data set has the images of a split in the order of the sha256 of their names (again below the
+single folder around everything), not of the names (``mixed``). Files lie class by class, shot by shot, and what looks
+at the first so many of a split (a floor, a reference of fixed count, a panel, the parts of an Inception score) would
+see one class. The order hangs on nothing but the names: folder and archive, memory and disk, any machine have the
+same, and another file is put somewhere between the others, whose order stays.
 """
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from posixpath import splitext
 
 from datamodules.decode import SUFFIXES
@@ -28,7 +35,8 @@ class Layout:
     """The images of both splits.
 
     Args:
-        images: for "train" and "test", pairs of a file's number in its source and its label, in order of names.
+        images: for "train" and "test", pairs of a file's number in its source and its label: in order of names as it
+            is read, mixed as a data set has it.
         classes: names of the labels, None where there are none.
         split_by: how train and test were told apart.
         others: files that no image would be called, counted by suffix.
@@ -78,7 +86,23 @@ def layout_of(names: list[str], test_share: float, split_seed: int) -> Layout:
     return Layout(images, classes, by, others)
 
 
+def mixed(layout: Layout, names: Sequence[str]) -> Layout:
+    """``layout`` with each split in the order of the sha256 of its files' names.
+
+    Args:
+        names: of all files of the source, by number.
+    """
+    parts = [(i, tuple(names[i].split("/"))) for images in layout.images.values() for i, _ in images]
+    drawn = {i: _sha256("/".join(inside)) for i, inside in _unwrapped(parts)}
+    images = {split: sorted(pairs, key=lambda pair: drawn[pair[0]]) for split, pairs in layout.images.items()}
+    return replace(layout, images=images)
+
+
 Files = list[tuple[int, tuple[str, ...]]]  # numbers in the source, and the parts of the names below the top
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()  # a name on a disk may be any bytes
 
 
 def _suffix(name: str) -> str:
@@ -124,7 +148,7 @@ def _shared_out(
         by_class.setdefault(label, []).append(i)
 
     def drawn(i: int) -> bytes:
-        return hashlib.sha256(f"{seed}/{names[i]}".encode()).digest()
+        return _sha256(f"{seed}/{names[i]}")
 
     test: set[int] = set()
     for members in by_class.values():

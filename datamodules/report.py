@@ -84,4 +84,5 @@ def examples(faults: Sequence[Fault], n: int = 5) -> str:
 
 
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{n:,} {what}" for what, n in counts.most_common())
+    # not most_common, which leaves equal counts in the order in which the files were read
+    return ", ".join(f"{n:,} {what}" for what, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

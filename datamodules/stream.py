@@ -8,7 +8,7 @@ The loaders are plain iterables, no torch DataLoaders, so that Lightning neither
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import lightning as L
 import torch
@@ -18,6 +18,16 @@ from datamodules.functional.keys import key, seed_streams
 from datamodules.sampler import IndexSampler
 
 Batch = tuple[Tensor, Tensor]
+
+
+class IndexedBatch(NamedTuple):
+    """A training batch that tells which items it holds."""
+
+    x: Tensor
+    y: Tensor
+    item: Tensor  # int64 [N], their numbers in the training split
+
+
 SPLITS = ("train", "test")
 EVALUATION_BATCH = 1000
 
@@ -73,11 +83,23 @@ class TrainLoader:
     batch too many.
     """
 
-    def __init__(self, data: ItemSet, sampler: IndexSampler, position: Callable[[], int], pinned: bool = False) -> None:
-        self.batches = data.feed(_FromPosition(sampler, position), pinned)
+    def __init__(
+        self,
+        data: ItemSet,
+        sampler: IndexSampler,
+        position: Callable[[], int],
+        pinned: bool = False,
+        indexed: bool = False,
+    ) -> None:
+        self.indices = _FromPosition(sampler, position)
+        self.batches = data.feed(self.indices, pinned)
+        self.indexed = indexed
 
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self.batches)
+    def __iter__(self) -> Iterator[Batch | IndexedBatch]:
+        if not self.indexed:
+            return iter(self.batches)
+        pairs = zip(self.batches, self.indices, strict=True)  # without end, both from the same position
+        return (IndexedBatch(*batch, index) for batch, index in pairs)
 
 
 class _FromPosition:
@@ -119,6 +141,9 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
         device: where a set that fits in memory is kept, "cpu" or "cuda".
         val_images: size of the fixed validation batch, the first of the test split; None is the whole split.
 
+    Attributes:
+        indexed: whether training batches tell which items they hold. A module that needs it says so before training.
+
     Raises:
         ValueError: batch_size or val_images below 1, or a device that is not there.
     """
@@ -127,6 +152,7 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
     value_range: tuple[float, float] | None = None
     num_classes: int | None = None
     class_names: Sequence[str] | None = None
+    indexed = False
 
     def __init__(self, batch_size: int = 64, seed: int = 0, device: str = "cpu", val_images: int | None = 64) -> None:
         super().__init__()
@@ -215,7 +241,7 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
         self._start, self._batches_at_start = self.consumed_images, self.batches_processed
         train = self.reference("train")
         sampler = IndexSampler(len(train), self.batch_size, self.seed, self.rank, self.world)
-        loader = TrainLoader(train, sampler, self._stream_position, self._on_gpu)
+        loader = TrainLoader(train, sampler, self._stream_position, self._on_gpu, self.indexed)
         self._feeds.append(loader.batches)
         return loader
 

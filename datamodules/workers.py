@@ -23,6 +23,7 @@ from datamodules.sources import Source
 from datamodules.stream import Batch, Feed, ItemSet
 
 HASHED_AT_ONCE = 1024
+CUT_OFF = (ConnectionError, EOFError)  # what is met where a worker ends between announcing a batch and handing it over
 
 
 class DataError(OSError):
@@ -33,9 +34,13 @@ def told(error: BaseException) -> BaseException:
     """``error``, or a DataError where it is torch's of a lost worker, raised wherever the run then was."""
     if not (isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")):
         return error
+    return _lost(str(error).splitlines()[0].rstrip(". "))
+
+
+def _lost(how: str) -> DataError:
     return DataError(
-        f"a worker process that decodes images was lost ({str(error).splitlines()[0].rstrip('. ')}): is there enough"
-        " memory? Fewer data.init_args.workers or a smaller batch_size need less."
+        f"a worker process that decodes images was lost ({how}): is there enough memory? Fewer data.init_args.workers"
+        " or a smaller batch_size need less."
     )
 
 
@@ -161,6 +166,8 @@ class _Feed:
                 return
             except RuntimeError as error:
                 raise told(error) from error
+            except CUT_OFF as error:
+                raise _lost("its last batch was cut off") from error
             if isinstance(answer, DataError):
                 raise answer
             yield answer

@@ -246,6 +246,18 @@ def test_a_lost_worker_is_told_in_one_sentence(photos):
     assert told(RuntimeError("a bug")).args == ("a bug",)
 
 
+@pytest.mark.parametrize("cut_off", [ConnectionResetError(104, "Connection reset by peer"), EOFError()])
+def test_a_worker_that_is_lost_while_it_hands_a_batch_over_is_told_in_one_sentence(photos, monkeypatch, cut_off):
+    def torn(self):
+        raise cut_off
+
+    stream = iter(data_of(photos, workers=1).train_dataloader())
+    next(stream)
+    monkeypatch.setattr("torch.utils.data.dataloader._BaseDataLoaderIter.__next__", torn)
+    with pytest.raises(DataError, match=r"was lost \(its last batch was cut off\): is there enough memory\?"):
+        next(stream)
+
+
 @pytest.mark.usefixtures("place")
 def test_the_command_line_keeps_a_run_that_loses_a_file_later(photos, tmp_path, monkeypatch, capsys):
     zip_of(photos / "photos", tmp_path / "photos.zip")

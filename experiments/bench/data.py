@@ -28,6 +28,7 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILTo
 from datamodules.folder import Folder
 from datamodules.functional.files import replacing
 from datamodules.sampler import IndexSampler
+from datamodules.workers import FileSet
 from experiments.bench.mixed import make_mixed, packed, picture, zip_of
 
 CROP = 178
@@ -58,27 +59,29 @@ class Part:
 
 
 class Lists:
-    """The same for torchvision's side, which knows numbers only."""
+    """The same for torchvision's side, which numbers the files by their names: ``number`` of each of ours."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
+    def __init__(self, part: Part, number: Tensor) -> None:
+        self.part, self.number = part, number
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (batch.tolist() for batch in self.part)
+        return (self.number[batch].tolist() for batch in self.part)
 
 
-def ours(folder: Path, size: int, part: Part, workers: int) -> Iterable[Any]:
-    """The worker path's batches."""
+def ours(folder: Path, size: int, workers: int) -> FileSet:
+    """The worker path."""
     data = Folder(str(folder), size, "bilinear", CROP, memory_limit_gib=0, workers=workers)
-    return data.reference("train").feed(part)
+    train = data.reference("train")
+    assert isinstance(train, FileSet)
+    return train
 
 
-def bare(folder: Path, size: int, part: Part, workers: int) -> Iterable[Any]:
+def bare(folder: Path, size: int, batches: Lists, workers: int) -> Iterable[Any]:
     """The same batches as a person would get them from torchvision."""
     transform = Compose([CenterCrop(CROP), Resize(size, KERNEL, antialias=True), PILToTensor()])
     return DataLoader(
         ImageFolder(str(folder / "train"), transform),
-        batch_sampler=Lists(part),
+        batch_sampler=batches,
         num_workers=workers,
         persistent_workers=workers > 0,
     )
@@ -117,7 +120,9 @@ def measure(images: int, size: int, batch: int, workers: int, turns: int) -> dic
         write_photos(folder, images)
         stream = IndexSampler(images, batch, seed=0).order(0)
         part = Part(list(stream[: images // batch * batch].view(-1, batch)), PARTS)
-        sides = ours(folder, size, part, workers), bare(folder, size, part, workers)
+        train = ours(folder, size, workers)
+        by_name = torch.from_numpy(train.files).argsort().argsort()
+        sides = train.feed(part), bare(folder, size, Lists(part, by_name), workers)
         for part.now in range(PARTS):
             check_equal(*sides)
         mine, theirs = take_turns(part, sides, turns)
