@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ATELIER := $(BIN)/atelier
 
-.PHONY: train test lint tables clean
+.PHONY: train test lint tables gallery clean
 
 train: .venv/ready
 	$(ATELIER) fit gan/dcgan_digits
@@ -20,6 +20,10 @@ lint: .venv/ready
 tables: .venv/ready
 	$(BIN)/python -m experiments.table_keys
 	$(BIN)/python -m experiments.table_markers README.md
+
+# Every committed picture with what its record says of it.
+gallery: .venv/ready
+	$(BIN)/python -m experiments.gallery GALLERY.md
 
 # Stale when the dependencies change; built aside the stamp, so that a broken install is tried again.
 .venv/ready: pyproject.toml constraints.txt

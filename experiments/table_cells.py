@@ -13,10 +13,10 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from experiments.catalogue import find_experiment
+from experiments.catalogue import ROOT, find_experiment, name_of
 from experiments.errors import UserError
 from experiments.table_file import KEYS, Row, Table, read_yaml
-from experiments.table_results import Result
+from experiments.table_results import RUNNING, Result
 
 UNITS = ("g_steps", "kimg", "epochs")
 COUNTERS = {"g_steps": "g_step", "kimg": "kimg"}
@@ -86,11 +86,22 @@ class Wanted:
                 raise UserError(f"{self.experiment}: clock.{unit} is {value!r}, which is no number")
         return None
 
+    @property
+    def words(self) -> list[str]:
+        """The command that runs it, without a seed."""
+        named = self.file.is_relative_to(ROOT) and name_of(self.file) == self.experiment
+        words = ["test" if self.length is None else "fit", self.experiment if named else str(self.file)]
+        return words + options(self.overrides)
+
     def command(self, seed: int) -> str:
         """What runs it."""
-        words = ["atelier", "test" if self.length is None else "fit", self.experiment]
-        words += [word for key, value in self.overrides.items() for word in (f"--{key}", str(value))]
-        return shlex.join([*words, *(["--seed_everything", str(seed)] if seed else [])])
+        return shlex.join(["atelier", *self.words, *(["--seed_everything", str(seed)] if seed else [])])
+
+
+def options(overrides: Mapping[str, Any]) -> list[str]:
+    """``overrides`` as words of a command line, values as YAML reads them."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in overrides.items()}
+    return [word for key, text in texts.items() for word in (f"--{key}", text)]
 
 
 def wanted(row: Row, table: str) -> Wanted:
@@ -112,6 +123,7 @@ class Candidate:
 
     result: Result
     part: str = ""  # of the length, in words; empty where it is whole
+    shorter: bool = False  # than what is wanted, was its length from the start
     unkeyed: bool = False
     stale: bool = False
 
@@ -127,9 +139,12 @@ class Candidate:
 
     @property
     def resume(self) -> str | None:
-        """What goes on with it; None where it goes on already, cannot, or asked for less than is wanted."""
-        going_on = self.result.committed or self.result.finished or self.result.status == "running"
-        return None if going_on else shlex.join(["atelier", "fit", "--resume", str(Path(self.result.path).parent)])
+        """What goes on with it; None where it goes on already, cannot, or would end as something else."""
+        result, folder = self.result, Path(self.result.path).parent
+        other = result.committed or result.finished or result.status == RUNNING or self.shorter or self.stale
+        if other or not (folder / "checkpoints" / "last.ckpt").is_file():
+            return None
+        return shlex.join(["atelier", "fit", "--resume", str(folder)])
 
     @property
     def is_whole(self) -> bool:
@@ -163,7 +178,12 @@ def candidate(result: Result, row: Wanted, seed: int, known: Known | None) -> Ca
     if part is None:
         return None
     stale = known is not None and (known.yaml != row.yaml or (keyed and result.key != known.key))
-    return Candidate(result, part, unkeyed=not keyed, stale=stale)
+    return Candidate(result, part, shorter=not aims_at(result, row.length), unkeyed=not keyed, stale=stale)
+
+
+def aims_at(result: Result, length: tuple[str, float] | None) -> bool:
+    """Whether a run asked for ``length``."""
+    return length is None or isclose(goal_of(result, *length), length[1], rel_tol=ROUND)
 
 
 def part_of(result: Result, length: tuple[str, float] | None) -> str | None:
@@ -174,7 +194,7 @@ def part_of(result: Result, length: tuple[str, float] | None) -> str | None:
     goal, done = goal_of(result, unit, asked), result.share
     if goal > asked * (1 + ROUND):
         return None
-    if result.finished and isclose(goal, asked, rel_tol=ROUND):
+    if result.finished and aims_at(result, length):
         return ""
     return f"{rounded(goal * done)} of {rounded(asked)} {unit.replace('_', ' ')}"
 

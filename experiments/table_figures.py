@@ -1,4 +1,9 @@
-"""The numbers of a table: mean and deviation over seeds, the best, the difference to what was published, and marks."""
+"""The numbers of a table: mean and deviation over seeds, the best, the difference to what was published, and marks.
+
+A run may have one score twice: its record's, of one evaluation, and that of ``atelier evaluate RUN --seeds 3``, a mean
+over three sets of fakes. The table shows the one that was measured most nearly as it asks, which is a single evaluation
+unless its preset or ``evaluations`` in its protocol says otherwise. Where there is only the other, it is marked.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from experiments.table_cells import Filled, rounded
-from experiments.table_file import Column, Expected, Table
+from experiments.table_file import EVALUATIONS, Column, Expected, Table
 from experiments.table_results import Block, Result, is_generative
 from lightning_modules.metrics.presets import Preset
 from lightning_modules.metrics.protocol import FIELDS, Protocol, matters
@@ -45,9 +50,17 @@ class Figure:
         return None if self.mean is None or self.expected is None else self.mean - self.expected.value
 
     @property
+    def tolerance(self) -> float | None:
+        """How far from the published value is still right, in the column's unit; None where nothing says so."""
+        if self.expected is None:
+            return None
+        stated = self.expected.tolerance or self.column.tolerance
+        return None if stated is None else stated.of(self.expected.value, self.expected.spread)
+
+    @property
     def is_outside(self) -> bool:
         """Whether the published value is missed by more than the tolerance, to either side."""
-        tolerance, shown = self.column.tolerance, self.difference
+        tolerance, shown = self.tolerance, self.difference
         return tolerance is not None and shown is not None and round(abs(shown), self.column.digits) > tolerance
 
 
@@ -59,13 +72,13 @@ class Line:
         filled: the row with its runs.
         figures: one a column.
         marks: what must be said of it.
-        protocols: of each figure, one a run.
+        blocks: what each figure was taken from, one a run.
     """
 
     filled: Filled
     figures: list[Figure] = field(default_factory=list)
     marks: list[str] = field(default_factory=list)
-    protocols: list[list[Fields]] = field(default_factory=list)
+    blocks: list[list[Block]] = field(default_factory=list)
 
     @property
     def results(self) -> list[Result]:
@@ -91,12 +104,13 @@ def line(filled: Filled, table: Table) -> Line:
     for column in table.columns:
         score, of = name_of(column, filled), filled.row.of or column.of
         asked = {**table.must_hold, **filled.row.protocol}
-        blocks = [block_with(run, score, of, asked) for run in result.results]
-        numbers = [block.scores(of)[score] for block in blocks if block is not None]
+        found = (block_with(run, score, of, asked) for run in result.results)
+        blocks = [block for block in found if block is not None]
+        numbers = [block.scores(of)[score] for block in blocks]
         values = tuple(in_unit(value, column) for value in numbers if value is not None)
         expected = filled.row.expected.get(column.title) if of in ("last", "best") else None
         result.figures.append(Figure(column, values, expected))
-        result.protocols.append([block.protocol for block in blocks if block is not None])
+        result.blocks.append(blocks)
         if any(value is None for value in numbers):
             result.marks.append(f"{column.title} of a run is not finite")
         elif len(values) < len(result.results):
@@ -104,7 +118,7 @@ def line(filled: Filled, table: Table) -> Line:
         if of == "last" and column.score not in shown_best:
             result.marks += best_mark(result.results, score, column, result.figures[-1])
         if result.figures[-1].is_outside:
-            result.marks.append(f"{column.title} outside tolerance ({column.tolerance:g})")
+            result.marks.append(f"{column.title} outside tolerance ({result.figures[-1].tolerance:.3g})")
     result.marks += marks_of_runs(filled)
     return result
 
@@ -125,7 +139,7 @@ def in_unit(value: float, column: Column) -> float:
 def block_with(result: Result, score: str, of: str, must_hold: Fields) -> Block | None:
     """Where ``result`` has ``score``; of several, the one nearest to the protocol that must hold."""
     having = [block for block in result.blocks if score in block.scores(of)]
-    return min(having, key=lambda block: len(departures(must_hold, block.protocol, score, of)), default=None)
+    return min(having, key=lambda block: len(departures(must_hold, block, score, of)), default=None)
 
 
 def best_mark(runs: Sequence[Result], score: str, column: Column, last: Figure) -> list[str]:
@@ -171,22 +185,26 @@ def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) 
     first: Fields | None = None
     for one in found:
         own = one.filled.row.protocol
-        for protocol in one.protocols[i]:
+        for block in one.blocks[i]:
             if first is None:
-                first = {name: value for name, value in protocol.items() if name not in own}
+                first = {name: value for name, value in block.protocol.items() if name not in own}
             asked = {**first, **table.must_hold, **own}
-            other = departures(asked, protocol, name_of(column, one.filled), one.filled.row.of or column.of)
+            other = departures(asked, block, name_of(column, one.filled), one.filled.row.of or column.of)
             kind = "data" if other.keys() & set(DATA) else "protocol"
             named = ", ".join(f"{name} {value}, not {due}" for name, (due, value) in other.items())
             mark = f"{column.title} by other {kind} ({named})"
             one.marks += [mark] if other and mark not in one.marks else []
 
 
-def departures(fixed: Fields, protocol: Fields, score: str, of: str) -> Departures:
-    """The fields that ``score`` hangs on in which ``protocol`` is not as ``fixed``: (fixed, measured)."""
+def departures(fixed: Fields, block: Block, score: str, of: str) -> Departures:
+    """The fields that ``score`` hangs on in which ``block`` was not measured as ``fixed``: (fixed, measured)."""
+    protocol = block.protocol
+    asked = {name: value for name, value in fixed.items() if name != EVALUATIONS}
     if not is_generative(protocol):
-        return {name: (value, protocol.get(name)) for name, value in fixed.items() if protocol.get(name) != value}
-    asked = Preset(name="", source="", fields={name: value for name, value in fixed.items() if name in FIELDS})
+        return {name: (value, protocol.get(name)) for name, value in asked.items() if protocol.get(name) != value}
+    evaluations = fixed.get(EVALUATIONS, block.evaluations) if of != "floor" else block.evaluations
+    found: Departures = {} if evaluations == block.evaluations else {EVALUATIONS: (evaluations, block.evaluations)}
+    found |= {name: (value, None) for name, value in asked.items() if name not in FIELDS}
+    preset = Preset(name="", source="", fields={name: value for name, value in asked.items() if name in FIELDS})
     among = [name for name in matters(score) if not (name == "checkpoint" and of != "last")]
-    unknown = {name: (value, None) for name, value in fixed.items() if name not in FIELDS}
-    return unknown | {name: pair for name, pair in asked.departures(Protocol(**protocol)).items() if name in among}
+    return found | {name: pair for name, pair in preset.departures(Protocol(**protocol)).items() if name in among}

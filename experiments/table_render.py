@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,6 +15,8 @@ from experiments.table_file import Column, Table
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 NOTHING = "–"
+MINUS = "\N{MINUS SIGN}"
+CODE = re.compile(r"`([^`]*)`")
 UNBOUNDED = 10_000  # characters: wider than any table
 
 
@@ -74,7 +77,12 @@ def label(line: Line) -> str:
 def heading(column: Column) -> str:
     """The column's title, with which way is better where that is a matter."""
     arrow = f" {ARROWS[column.better]}" if column.of in ("last", "best") else ""
-    return f"{column.title}{arrow}{', %' if column.percent else ''}"
+    return f"{column.title}{arrow}{unit(column)}"
+
+
+def unit(column: Column) -> str:
+    """What stands behind the column's title."""
+    return ", %" if column.percent else ""
 
 
 def number(figure: Figure) -> str:
@@ -82,7 +90,7 @@ def number(figure: Figure) -> str:
     if figure.mean is None:
         return NOTHING
     digits = figure.column.digits
-    return f"{figure.mean:.{digits}f}" + (f" ± {figure.std:.{digits}f}" if figure.std else "")
+    return f"{figure.mean:.{digits}f}".replace("-", MINUS) + (f" ± {figure.std:.{digits}f}" if figure.std else "")
 
 
 def published(figure: Figure) -> str:
@@ -98,7 +106,7 @@ def difference(figure: Figure) -> str:
     if figure.difference is None:
         return NOTHING
     shown = f"{figure.difference:+.{figure.column.digits}f}"
-    return shown.replace("-", "\N{MINUS SIGN}") if float(shown) else shown.lstrip("+-")
+    return shown.replace("-", MINUS) if float(shown) else shown.lstrip("+-")
 
 
 def runs(line: Line) -> str:
@@ -132,15 +140,20 @@ FACT: Mapping[str, Callable[[Line], str]] = {
 def notes(table: Table, found: Sequence[Line]) -> list[str]:
     """Source, protocol, origins of single values and deviations, a sentence each."""
     said = [f"Source: {table.source}."] if table.source else []
-    protocol = next((p for one in found for some in one.protocols for p in some), None)
-    if protocol is not None:
-        common = protocol.keys() - {name for one in found for name in one.filled.row.protocol}
-        said.append(f"Measured by: {measured_by({name: protocol[name] for name in protocol if name in common})}.")
+    block = next((block for one in found for some in one.blocks for block in some), None)
+    if block is not None:
+        own = {name for one in found for name in one.filled.row.protocol}
+        common = {name: value for name, value in block.protocol.items() if name not in own}
+        means = f", means of {block.evaluations} evaluations" if block.evaluations > 1 else ""
+        said.append(f"Measured by: {measured_by(common)}{means}.")
     elif isinstance(table.protocol, str):
         said.append(f"To be measured by: {table.protocol}.")
+    tolerances = [f"{column.title} {column.tolerance}" for column in table.columns if column.tolerance is not None]
     for one in found:
         for title, expected in one.filled.row.expected.items():
             said += [f"{label(one)}, {title}: {expected.origin}."] if expected.origin else []
+            tolerances += [f"{label(one)}, {title} {expected.tolerance}"] if expected.tolerance else []
+    said += [f"Tolerance: {'; '.join(tolerances)}."] if tolerances else []
     return [*said, *table.deviations]
 
 
@@ -155,44 +168,66 @@ def measured_by(protocol: Mapping[str, Any]) -> str:
     )
 
 
+def dressed(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:
+    """``text`` with what stands between backticks through ``code`` and the rest through ``plain``."""
+    parts = CODE.split(text)
+    return "".join(code(part) if i % 2 else plain(part) for i, part in enumerate(parts))
+
+
 def markdown(page: Sheet) -> str:
     """A pipe table, notes as a list below it."""
     lines = [page.header, [":---" if left else "---:" for left in page.left], *page.rows]
-    body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return "\n".join([f"{page.title}", "", *body, *([""] if page.notes else []), *(f"- {note}" for note in page.notes)])
+    body = ["| " + " | ".join(markdown_text(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+    said = [f"- {markdown_text(note)}" for note in page.notes]
+    return "\n".join([markdown_text(page.title), "", *body, *([""] if said else []), *said])
+
+
+def markdown_text(text: str) -> str:
+    """``text`` with what Markdown would read as HTML escaped; in code it reads nothing."""
+    return dressed(text, lambda part: part.replace("<", "\\<"), lambda part: f"`{part}`")
+
+
+CSV = (
+    *("row", "experiment", "score", "of", "mean", "std", "runs", "seeds"),
+    *("published", "spread", "tolerance", "kimg", "minutes", "marks"),
+)
 
 
 def as_csv(page: Sheet) -> str:
-    """One line a score and row, in numbers that nobody rounded."""
+    """One line a score and row, in numbers that nobody rounded; kimg and minutes are means over the runs."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["row", "experiment", "score", "of", "mean", "std", "runs", "seeds", "published", "spread", "marks"]
-    )
+    writer = csv.DictWriter(text, CSV, lineterminator="\n")
+    writer.writeheader()
     for one in page.lines:
-        for figure in one.figures:
-            column, expected = figure.column, figure.expected
-            writer.writerow(
-                [
-                    *(
-                        one.filled.row.label,
-                        one.filled.wanted.experiment,
-                        column.title,
-                        one.filled.row.of or column.of,
-                        figure.mean,
-                        figure.std,
-                    ),
-                    *(len(figure.values), len(one.filled.seeds)),
-                    *((expected.value, expected.spread) if expected else (None, None)),
-                    "; ".join(one.marks),
-                ]
-            )
+        writer.writerows(csv_line(one, figure) for figure in one.figures)
     return text.getvalue().rstrip("\n")
 
 
-LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "–": "--", "−": "$-$"}
+def csv_line(line: Line, figure: Figure) -> dict[str, Any]:
+    """What the columns ``CSV`` say of one figure."""
+    column, expected = figure.column, figure.expected
+    return {
+        "row": label(line).replace("`", ""),
+        "experiment": line.filled.wanted.experiment,
+        "score": column.title + unit(column),
+        "of": line.filled.row.of or column.of,
+        "mean": figure.mean,
+        "std": figure.std,
+        "runs": len(figure.values),
+        "seeds": len(line.filled.seeds),
+        "published": expected and expected.value,
+        "spread": expected and expected.spread,
+        "tolerance": figure.tolerance,
+        "kimg": fmean(result.clock["kimg"] for result in line.results) if line.results else None,
+        "minutes": fmean(result.minutes for result in line.results) if line.results else None,
+        "marks": "; ".join(line.marks),
+    }
+
+
+LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "–": "--", MINUS: "$-$"}
 LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-LATEX |= {"`": "", "<": r"\textless{}", ">": r"\textgreater{}"}
+LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "×": r"$\times$"}
+LATEX_CODE = {**LATEX, "-": "-{}"}  # two hyphens would become a dash
 
 
 def latex(page: Sheet) -> str:
@@ -204,18 +239,38 @@ def latex(page: Sheet) -> str:
 
 
 def latex_text(text: str) -> str:
-    """``text`` with what LaTeX reads as its own escaped."""
-    return "".join(LATEX.get(sign, sign) for sign in text)
+    """``text`` with what LaTeX reads as its own escaped, code in typewriter letters."""
+
+    def code(part: str) -> str:
+        return rf"\texttt{{{''.join(LATEX_CODE.get(sign, sign) for sign in part)}}}"
+
+    return dressed(text, lambda part: "".join(LATEX.get(sign, sign) for sign in part), code)
+
+
+STYLE = (
+    "body{font-family:sans-serif}table{border-collapse:collapse}caption{text-align:left;padding:.5em 0}"
+    "th,td{padding:.2em .6em;border-bottom:1px solid #ccc;text-align:right}.words{text-align:left}"
+)
 
 
 def html(page: Sheet) -> str:
-    """A table with a caption, notes as a list below it."""
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in page.header)
-    rows = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in page.rows]
-    notes = ["<ul>", *(f"<li>{escape(note)}</li>" for note in page.notes), "</ul>"] if page.notes else []
-    return "\n".join(
-        ["<table>", f"<caption>{escape(page.title)}</caption>", f"<tr>{header}</tr>", *rows, "</table>", *notes]
-    )
+    """A page that needs nothing but itself: a table with a caption, notes as a list below it."""
+    rows = [html_row(page, "th", page.header), *(html_row(page, "td", row) for row in page.rows)]
+    notes = ["<ul>", *(f"<li>{html_text(note)}</li>" for note in page.notes), "</ul>"] if page.notes else []
+    head = f'<meta charset="utf-8"><title>{escape(page.title)}</title><style>{STYLE}</style>'
+    body = ["<table>", f"<caption>{html_text(page.title)}</caption>", *rows, "</table>", *notes]
+    return "\n".join(["<!doctype html>", f'<html lang="en"><head>{head}</head><body>', *body, "</body></html>"])
+
+
+def html_row(page: Sheet, tag: str, cells: Sequence[str]) -> str:
+    """A row of ``th`` or ``td``."""
+    opening = [f'<{tag} class="words">' if left else f"<{tag}>" for left in page.left]
+    return f"<tr>{''.join(f'{o}{html_text(cell)}</{tag}>' for o, cell in zip(opening, cells, strict=True))}</tr>"
+
+
+def html_text(text: str) -> str:
+    """``text`` with what HTML reads as its own escaped."""
+    return dressed(text, escape, lambda part: f"<code>{escape(part)}</code>")
 
 
 def show(page: Sheet) -> None:

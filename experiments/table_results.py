@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.catalogue import ROOT
+from experiments.runs import goes_on
 from lightning_modules.metrics.protocol import FIELDS, Protocol
 
 RESULTS = ROOT / "results"
 DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.find_runs_below`` looks
 EVALUATION = "evaluation"
+RUNNING, CUT_OFF = "running", "cut off"  # as a record's status says it, and where nobody trains it any more
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Block:
         protocol: its fields.
         moments: ``last``, and where there are, ``first`` and ``best``: d_step, metrics, and what else the record says.
         floor: what real images score.
+        evaluations: each with other fakes, whose mean the moments' scores are; the floor is of the first.
     """
 
     protocol: Mapping[str, Any]
     moments: Mapping[str, Mapping[str, Any]]
     floor: Mapping[str, float | None] = field(default_factory=dict)
+    evaluations: int = 1
 
     def __post_init__(self) -> None:
         if is_generative(self.protocol):
@@ -85,7 +89,7 @@ def read_results(results: Path, runs: Path | None = None) -> tuple[list[Result],
             if content.get("kind") == EVALUATION:
                 evaluations.append((shown, content))
             else:
-                found.append(_result(content, shown, committed))
+                found.append(_result({**content, "status": _status(content, file, committed)}, shown, committed))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{shown} is no record, or a damaged one, and left out ({_said(error)})")
     for shown, content in evaluations:
@@ -103,6 +107,17 @@ def _files(results: Path, runs: Path | None) -> Iterator[tuple[Path, str, bool]]
         assert runs is not None
         for file in sorted(runs.glob(f"{depth}/record.json")):
             yield file, file.as_posix(), False
+
+
+def _status(content: dict[str, Any], file: Path, committed: bool) -> str:
+    """A run whose process was killed cannot say so itself, nor can one say that it is about to go on."""
+    stated = content["status"]
+    if stated == "finished":
+        return stated
+    live = False if committed else goes_on(file.parent)
+    if live is None:
+        return stated
+    return RUNNING if live else CUT_OFF if stated == RUNNING else stated
 
 
 def _said(error: Exception) -> str:
@@ -148,5 +163,6 @@ def _with_evaluation(result: Result, content: dict[str, Any]) -> Result:
         return result
     scores = {name: summary["mean"] for name, summary in content["scores"].items()}
     moment = {"d_step": of["d_step"], "metrics": scores}
-    block = Block(content["protocol"], {which: moment}, content["floor"] or {})
+    evaluations = max(1, len(content.get("seeds") or ()))
+    block = Block(content["protocol"], {which: moment}, content["floor"] or {}, evaluations)
     return replace(result, blocks=(*result.blocks, block))

@@ -62,6 +62,9 @@ def test_a_part_of_the_length_is_labelled_and_goes_on(tmp_path):
     run = tmp_path / "runs" / "gan" / "a" / "0-s0" / "record.json"
     write(run, record(fid=9.0, status="stopped", clock=cut_off(280)))
     line, _ = only(read(tmp_path))
+    assert line.marks == ["280 of 700 kimg", "in full: `atelier fit gan/dcgan_mnist32`"]  # nothing was saved of it
+    write(run.parent / "checkpoints" / "last.ckpt", "")
+    line, _ = only(read(tmp_path))
     assert line.figures[0].values == (9.0,)
     assert line.marks == ["280 of 700 kimg", f"to go on: `atelier fit --resume {run.parent}`"]
 

@@ -3,7 +3,7 @@
 import pytest
 from table_records import PROTOCOL, commit, known, read, record, table, write
 
-from experiments.table_render import as_csv, html, latex, markdown, sheet
+from experiments.table_render import as_csv, sheet
 
 FID = {"score": "fid@mnist-cnn", "title": "FID", "better": "lower", "digits": 1}
 
@@ -139,6 +139,66 @@ def test_the_nearest_of_several_protocols_is_taken(tmp_path):
     assert (line.figures[0].values, line.marks) == ((7.0,), [])
 
 
+def evaluate(folder, fid, *seeds, run_seed=0):
+    """Write an evaluation of a run's last checkpoint, its score the mean over ``seeds``."""
+    of = {"experiment": "gan/dcgan_mnist32", "run_seed": run_seed, "checkpoint": "last", "d_step": 700}
+    scores = {"fid@mnist-cnn": {"mean": fid}}
+    content = {"kind": "evaluation", "of": of, "seeds": seeds, "scores": scores, "floor": None, "protocol": PROTOCOL}
+    write(folder / "results" / "evaluations" / f"s{run_seed}-{len(seeds)}.json", content)
+
+
+@pytest.mark.parametrize(("asked", "shown"), [({}, 2.0), ({"evaluations": 1}, 2.0), ({"evaluations": 3}, 9.0)])
+def test_a_single_evaluation_is_preferred_unless_the_table_asks_for_a_mean(tmp_path, asked, shown):
+    commit(tmp_path / "results", "a", fid=2.0)
+    evaluate(tmp_path, 9.0, 0, 1, 2)
+    which = table(protocol=asked)
+    ((line,), _) = read(tmp_path, which)
+    assert (line.figures[0].values, line.marks) == ((shown,), [])
+    assert any("means of 3 evaluations" in note for note in page(tmp_path, which).notes) == (shown == 9.0)
+
+
+def test_a_preset_asks_for_as_many_evaluations_as_its_source_made(tmp_path):
+    assert table(protocol="mimicry").must_hold["evaluations"] == 3
+    assert table(protocol="collections").must_hold["evaluations"] == 1
+    commit(tmp_path / "results", "a", fid=2.0)
+    evaluate(tmp_path, 9.0, 0, 1, 2)
+    ((line,), _) = read(tmp_path, table(protocol="mimicry"))
+    assert line.figures[0].values == (9.0,)
+    assert "evaluations" not in line.marks[0]
+
+
+def test_a_column_that_mixes_means_with_single_evaluations_is_marked(tmp_path):
+    for seed, fid in enumerate([2.0, None]):
+        block = {
+            **record()["scores"][0],
+            "last": {"d_step": 700, "metrics": {} if fid is None else {"fid@mnist-cnn": fid}},
+        }
+        commit(tmp_path / "results", f"s{seed}", seed=seed, scores=[block])
+    evaluate(tmp_path, 9.0, 0, 1, 2, run_seed=1)
+    ((line,), _) = read(tmp_path, table(seeds=[0, 1]))
+    assert line.figures[0].values == (2.0, 9.0)
+    assert line.marks == ["FID by other protocol (evaluations 3, not 1)"]
+    ((line,), _) = read(tmp_path, table(seeds=[0, 1], protocol={"evaluations": 3}))
+    assert line.marks == ["FID by other protocol (evaluations 1, not 3)"]
+
+
+def test_a_row_may_be_a_mean_among_single_evaluations(tmp_path):
+    rows = two_rows(tmp_path)
+    write(tmp_path / "results" / "b.json", {**record(), "experiment": "gan/hinge_mnist32", "key": None})
+    evaluate(tmp_path, 9.0, 0, 1, 2)
+    rows[0]["protocol"] = {"evaluations": 3}
+    (first, second), _ = read(tmp_path, table(rows=rows))
+    assert [line.figures[0].values for line in (first, second)] == [(9.0,), (2.0,)]
+    assert (first.marks, second.marks) == ([], ["unkeyed"])
+
+
+def test_the_floor_is_no_mean_over_fakes(tmp_path):
+    block = {**record()["scores"][0], "floor": {"fid@mnist-cnn": 0.1}}
+    commit(tmp_path / "results", "a", scores=[block])
+    ((line,), _) = read(tmp_path, table(columns=[{**FID, "of": "floor"}], protocol={"evaluations": 3}))
+    assert (line.figures[0].values, line.marks) == ((0.1,), [])
+
+
 def test_a_value_that_is_not_finite_is_not_averaged(tmp_path):
     commit(tmp_path / "results", "a", fid=None)
     ((line,), _) = read(tmp_path, table())
@@ -153,19 +213,6 @@ def test_rows_are_sorted_by_the_first_column(tmp_path):
     assert [line.figures[0].mean for line in lines] == [2.0, 9.0, None]
     lines, _ = read(tmp_path, table(rows=rows, sorted=True, columns=[{**FID, "better": "higher"}]))
     assert [line.figures[0].mean for line in lines] == [9.0, 2.0, None]
-
-
-def test_every_format_escapes_what_it_reads_as_its_own(tmp_path):
-    commit(tmp_path / "results", "a")
-    rows = [{"experiment": "gan/dcgan_mnist32", "label": "a|b & <c> 5% d_e"}]
-    made = page(tmp_path, table(rows=rows, source="x < y"))
-    assert "| a\\|b & <c> 5% d_e | 2.0 | 1 |" in markdown(made)
-    assert r"a|b \& \textless{}c\textgreater{} 5\% d\_e & 2.0 & 1 \\" in latex(made)
-    assert "<td>a|b &amp; &lt;c&gt; 5% d_e</td><td>2.0</td>" in html(made)
-    assert "<li>Source: x &lt; y.</li>" in html(made)
-    head, only = as_csv(made).splitlines()
-    assert only.split(",")[:6] == ["a|b & <c> 5% d_e", "gan/dcgan_mnist32", "FID", "last", "2.0", ""]
-    assert len(head.split(",")) == len(only.split(",")) == 11
 
 
 def test_the_keys_file_is_not_needed(tmp_path):
