@@ -1,13 +1,19 @@
 """The options of ``atelier evaluate``, read and checked against each other before anything is loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+from jsonargparse import get_loader
 
 from datamodules.array_file import is_array
 from datamodules.collection import Change
+from experiments.catalogue import find_file
 from experiments.errors import UserError, did_you_mean
+from experiments.layers import read_layer
 from experiments.request import Request, new_path, number
 from lightning_modules.metrics.fidelity.metrics import Measure
 from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
@@ -29,6 +35,8 @@ OF_NETWORKS = ("--weights",)
 OF_SETS = ("--protocol", "--extractor", "--fakes")  # runs are scored as sets, too
 OWN = ("--metrics", "--out", "--cache", *OF_SETS, *OF_NETWORKS, *OF_RUNS, *OF_FILES, *OF_PAIRS)
 YES_NO = {"yes": True, "no": False}
+EVALUATION = "evaluation"  # the house key by which a run says how it is evaluated
+FIXED_BY = {"extractor": "extractor", "split": "reference_split", "fakes": "fakes", "seed": "seed"}  # in presets
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Options:
         other: the second place of images; None for a run.
         metrics: by name.
         preset: the protocol to follow.
+        said: arguments of the run's evaluation that the command line itself gives, which no preset overrules.
         extractor: its name.
         weights: path of its weights.
         split: of the reference.
@@ -59,6 +68,7 @@ class Options:
     other: str | None
     metrics: tuple[str, ...]
     preset: Preset | None
+    said: frozenset[str]
     extractor: str | None
     weights: str | None
     split: str | None
@@ -89,13 +99,16 @@ def read_options(request: Request) -> Options:
     _check_kind(request, target, other, metrics)
     numbers = {name: number(request, name, least) for name, least in NUMBERS.items()}
     preset = find_preset(own["--protocol"]) if "--protocol" in own else None
-    fixed = {} if preset is None else preset.fields
+    said = frozenset(_said(request))
+    own_words = {FIXED_BY[name] for name in said if name in FIXED_BY}
+    fixed = {} if preset is None else {name: value for name, value in preset.fields.items() if name not in own_words}
     return Options(
         request=request,
         target=target,
         other=other,
         metrics=metrics,
         preset=preset,
+        said=said,
         extractor=own.get("--extractor") or _text(fixed.get("extractor")),
         weights=own.get("--weights"),
         split=_one_of(own.get("--split"), "--split", ("train", "test")) or _text(fixed.get("reference_split")),
@@ -161,6 +174,26 @@ def _check_kind(request: Request, target: str, other: str | None, metrics: Seque
     for name in foreign:
         if name in request.own:
             raise UserError(f"{name} has no meaning for {kind}: leave it out")
+
+
+def _said(request: Request) -> Iterator[str]:
+    """The arguments of ``evaluation`` that options or YAMLs of the command line give."""
+    for config in request.configs:
+        yield from _arguments(read_layer(find_file(config)))
+    for word, value in pairwise(request.overrides):
+        if word.startswith(f"--{EVALUATION}."):
+            yield from _arguments({word.removeprefix("--"): value})
+        elif word == f"--{EVALUATION}":
+            yield from _arguments({EVALUATION: get_loader("yaml")(value)})
+
+
+def _arguments(layer: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in layer.items():
+        head, _, argument = str(key).partition(".")
+        if head == EVALUATION and argument:
+            yield argument.split(".")[0].removesuffix("+")
+        elif head == EVALUATION and isinstance(value, Mapping):
+            yield from map(str, value)
 
 
 def _one_of(word: str | None, name: str, known: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.inspection import Progress
 from experiments.errors import UserError
+from experiments.evaluate_drawing import drawing
 from experiments.evaluate_options import Options
 from experiments.evaluate_sets import against_preset, chosen, followed, load, watched
 from experiments.house import HOUSE
@@ -32,8 +33,6 @@ class Trained:
 
     subject: Subject
     module: GenerativeModule
-    sample: Sample
-    labels: str  # how classes are drawn, as in ``Protocol``
     data: DataWithReference
     evaluation: GenerativeMetrics
 
@@ -61,25 +60,27 @@ def score_run(options: Options) -> ScoreReport:
     split = options.split or evaluation.split
     reference, real = data.reference(split), data.reference("test" if split == "train" else "train")
     extractor = load(options, evaluation.extractor_name, reference, evaluation.weights).to(trained.module.device)
+    draws = drawing(trained.module, options.preset, reference)
     usual = evaluation.metrics or standard_metrics(extractor, evaluation.is_splits)
     with_floor = evaluation.with_floor if options.floor is None else options.floor
     fakes = options.fakes or evaluation.fakes
-    metrics = chosen(options, extractor, reference, min(fakes, len(real)) if with_floor else fakes, usual)
+    count = min(fakes, len(real)) if with_floor else fakes
+    metrics = chosen(options, extractor, reference, count, usual, draws.labels)
     protocol = protocol_for(
         reference,
         extractor,
         fakes=fakes,
         metrics=metrics,
         seed=evaluation.seed if options.seed is None else options.seed,
-        labels=trained.labels,
+        labels=draws.labels,
         weights=trained.module.weights_name,
         checkpoint=trained.subject.which,
         real=real if with_floor else None,
     )
-    protocol = followed(protocol, options)
+    protocol = followed(replace(protocol, batch_norm=draws.batch_norm), options)
     seeds = [protocol.seed + i for i in range(options.seeds)]
     with watched(reference, "looked at") as reals:
-        rows = [drawn(trained.sample, reals, replace(protocol, seed=seed), extractor, metrics) for seed in seeds]
+        rows = [drawn(draws.sample, reals, replace(protocol, seed=seed), extractor, metrics) for seed in seeds]
         with watched(real, "looked at for the floor") as others:
             least = floor(others, reals, protocol, extractor, metrics) if with_floor else None
     report = ScoreReport(
@@ -92,7 +93,7 @@ def score_run(options: Options) -> ScoreReport:
         pictures=rows[0].pictures,
         device=extractor.device,
     )
-    return against_preset(report, protocol, options)
+    return against_preset(report, protocol, options, () if draws.normalises else ("batch_norm",))
 
 
 def started(run: RunDirectory | None) -> str | None:
@@ -124,8 +125,7 @@ def load_trained(options: Options) -> Trained:
         module.ema = None
     data.prepare_data()
     module.to("cuda" if torch.cuda.is_available() else "cpu")
-    labels = "none" if module.G.num_classes is None else "uniform"
-    return Trained(subject, module, module.sample, labels, data, cli.config_init.evaluation or GenerativeMetrics())
+    return Trained(subject, module, data, cli.config_init.evaluation or GenerativeMetrics())
 
 
 def drawn(
@@ -134,7 +134,7 @@ def drawn(
     """The scores of one seed, saying now and then how far the drawing is."""
     progress, done = Progress(f"fakes of seed {protocol.seed}", protocol.fakes, "drawn and scored"), 0
 
-    def draw(n: int) -> Tensor:
+    def draw(n: int) -> Tensor | tuple[Tensor, Tensor | None]:
         nonlocal done
         progress.show(done)
         done += n

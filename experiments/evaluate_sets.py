@@ -3,7 +3,7 @@
 Everything goes through the one ``measure`` of ``lightning_modules.metrics.evaluate``, a run's samples too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from datamodules.inspection import Progress
 from experiments.errors import UserError
 from experiments.evaluate_options import Options
 from experiments.score_report import ScoreReport
-from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
+from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images, labels_of
 from lightning_modules.metrics.evaluate import measure_images, protocol_for
 from lightning_modules.metrics.extractors import extractor_for
 from lightning_modules.metrics.inception_score import InceptionScore
@@ -86,16 +86,31 @@ def load(options: Options, otherwise: str, reference: Images, weights: str | Non
 
 
 def chosen(
-    options: Options, extractor: Extractor, reference: Images, count: int, usual: Sequence[EvaluationMetric]
+    options: Options,
+    extractor: Extractor,
+    reference: Images,
+    count: int,
+    usual: Sequence[EvaluationMetric],
+    labels: str = FILES,
 ) -> Sequence[EvaluationMetric]:
     """The metrics that are asked for by name, set as in the preset or else in ``usual``; the preset's; or ``usual``.
 
-    ``count`` images are compared with as many of the reference, or fewer where it has no more.
+    Those of ``usual`` that the command line itself speaks of come before the preset's. ``count`` images are compared
+    with as many of the reference, or fewer where it has no more; their classes are drawn as ``labels`` says.
     """
-    settled = usual if options.preset is None else metrics_of(options.preset, extractor)
+    fixed = [] if options.preset is None else metrics_of(options.preset, extractor)
+    said = [metric for metric in usual if "metrics" in options.said or _splits_said(metric, options)]
     if options.metrics:
-        return metrics_named(options.metrics, settled, extractor, shape(reference), min(count, len(reference)))
-    return settled
+        settled, fewer = [*usual, *fixed, *said], min(count, len(reference))
+        return metrics_named(options.metrics, settled, extractor, shape(reference), fewer, labels)
+    if not fixed or "metrics" in options.said:
+        return usual
+    by_kind = {type(metric): metric for metric in said}
+    return [by_kind.get(type(metric), metric) for metric in fixed]
+
+
+def _splits_said(metric: EvaluationMetric, options: Options) -> bool:
+    return isinstance(metric, InceptionScore) and "is_splits" in options.said
 
 
 def followed(protocol: Protocol, options: Options) -> Protocol:
@@ -109,12 +124,16 @@ def followed(protocol: Protocol, options: Options) -> Protocol:
     )
 
 
-def against_preset(report: ScoreReport, protocol: Protocol, options: Options) -> ScoreReport:
-    """``report``, with what was measured otherwise than the preset says."""
+def against_preset(
+    report: ScoreReport, protocol: Protocol, options: Options, no_matter: Container[str] = ()
+) -> ScoreReport:
+    """``report``, with what was measured otherwise than the preset says, but for fields that are ``no_matter`` here."""
     if options.preset is not None:
-        report.preset, report.departures = options.preset.name, {**options.preset.departures(protocol)}
+        found = options.preset.departures(protocol)
+        report.preset = options.preset.name
+        report.departures = {name: pair for name, pair in found.items() if name not in no_matter}
         if report.seeds and len(report.seeds) != options.preset.runs:
-            report.departures["seeds"] = (options.preset.runs, len(report.seeds))
+            report.departures |= {"seeds": (options.preset.runs, len(report.seeds))}
     return report
 
 
@@ -134,6 +153,7 @@ class Watched:
     def __init__(self, images: Images, done: str) -> None:
         self.images, self.done = images, done
         self.name, self.split, self.sha256 = images.name, images.split, images.sha256
+        self.labels = labels_of(images)
         self.progress = self._begin()
 
     def _begin(self) -> Progress:

@@ -43,28 +43,29 @@ def reference_moments(reference: ImageSet, given: Protocol, extractor: Identity)
 
 def test_a_block_is_drawn_whole_under_its_key() -> None:
     blocks = list(fakes(noise, protocol(337), SHAPE))
-    assert [len(image) for image, _ in blocks] == [100, 100, 100, 37]
-    assert torch.cat([index for _, index in blocks]).tolist() == list(range(337))
-    for number, (image, _) in enumerate(blocks):
+    assert [len(image) for image, *_ in blocks] == [100, 100, 100, 37]
+    assert torch.cat([index for _, index, _ in blocks]).tolist() == list(range(337))
+    for number, (image, *_) in enumerate(blocks):
         torch.manual_seed(key(0, number))
         assert torch.equal(image, noise(100)[: len(image)])
 
 
 def test_more_fakes_begin_with_the_same_ones_and_seeds_differ() -> None:
-    some, more = (torch.cat([image for image, _ in fakes(noise, protocol(n), SHAPE)]) for n in (150, 337))
+    some, more = (torch.cat([image for image, *_ in fakes(noise, protocol(n), SHAPE)]) for n in (150, 337))
     assert torch.equal(some, more[:150])
-    other = torch.cat([image for image, _ in fakes(noise, protocol(150, seed=1), SHAPE)])
+    other = torch.cat([image for image, *_ in fakes(noise, protocol(150, seed=1), SHAPE)])
     assert not torch.equal(some, other)
     assert not torch.equal(more[:100], more[100:200])
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
 def test_the_fakes_of_all_ranks_are_those_of_one(world: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = {int(i): x for image, index in fakes(noise, protocol(337), SHAPE) for i, x in zip(index, image, strict=True)}
+    blocks = fakes(noise, protocol(337), SHAPE)
+    one = {int(i): x for image, index, _ in blocks for i, x in zip(index, image, strict=True)}
     together: dict[int, Tensor] = {}
     for rank in range(world):
         monkeypatch.setattr(evaluation, "rank_and_world", lambda rank=rank: (rank, world))
-        for image, index in fakes(noise, protocol(337), SHAPE):
+        for image, index, _ in fakes(noise, protocol(337), SHAPE):
             assert not together.keys() & set(index.tolist())  # none is counted twice
             together |= dict(zip(index.tolist(), image, strict=True))
     assert together.keys() == one.keys()
@@ -86,7 +87,7 @@ def test_evaluation_leaves_the_random_stream_and_does_not_heed_it() -> None:
 
 def test_fid_is_that_of_all_fakes_and_the_whole_reference() -> None:
     reference = pictures(101)
-    drawn = torch.cat([image for image, _ in fakes(noise, protocol(), SHAPE)])
+    drawn = torch.cat([image for image, *_ in fakes(noise, protocol(), SHAPE)])
     wanted = frechet_distance(moments(flat(reference.images)), moments(flat(drawn))).item()
     scores = evaluate(noise, reference, protocol(), Identity(SHAPE, 6))
     assert abs(scores["fid@identity"] / wanted - 1) < 1e-9
@@ -125,7 +126,7 @@ def test_company_does_not_change_a_score() -> None:
 
 def test_scores_are_those_of_all_fakes_and_the_whole_reference() -> None:
     reference, metrics = pictures(101), [KID(4, 40), PRDC()]
-    drawn = flat(torch.cat([image for image, _ in fakes(noise, protocol(), SHAPE)]))
+    drawn = flat(torch.cat([image for image, *_ in fakes(noise, protocol(), SHAPE)]))
     real = flat(reference.images)
     scores = evaluate(noise, reference, protocol_of(metrics), Identity(SHAPE, 6), metrics)
     wanted = {"kid": kid(drawn, real, 4, 40).mean(), **prdc(real, drawn)}
@@ -151,9 +152,20 @@ def test_memorised_images_are_shown_beside_what_they_repeat() -> None:
     assert scores["nn_median@identity"] == scores["nn_ratio@identity"] == 0
     (name, rows), *others = pictures_of_it.items()
     assert (name, others) == ("nn_p05", [])
-    assert torch.equal(rows[:, 0], reference.images[:3])
-    assert torch.equal(rows[:, 1], reference.images[:3])
-    assert not torch.equal(rows[:, 2], reference.images[:3])
+    assert torch.equal(rows[:, 0], reference.images[[0, 33, 66]])
+    assert torch.equal(rows[:, 1], rows[:, 0])
+    assert not torch.equal(rows[:, 2], rows[:, 0])
+
+
+def test_memorised_mirror_images_of_a_part_of_the_reference_are_shown_too() -> None:
+    reference, metrics = pictures(101), [NearestNeighbours(shown=4, k=1)]
+    given = protocol_for(reference, Identity(SHAPE), fakes=100, metrics=metrics)
+    given = replace(given, reference_mirror=True, reference_count=50)
+    both = torch.cat([reference.images[:50], reference.images[:50].flip(-1)])
+    scores, shown = measure(lambda n: both[:n], reference, given, Identity(SHAPE), metrics)
+    assert scores["nn_p95@identity"] == 0
+    assert torch.equal(shown["nn_p05"][:, 0], both[[0, 25, 50, 75]])
+    assert torch.equal(shown["nn_p05"][:, 1], shown["nn_p05"][:, 0])
 
 
 def test_floor_is_the_other_split_in_the_place_of_fakes() -> None:

@@ -155,7 +155,7 @@ def test_a_presets_best_checkpoint_is_taken_unless_another_is_named(trained):
     assert last["protocol"]["checkpoint"] == last["of"]["checkpoint"] == "last"
     assert last["departures"]["checkpoint"] == ["best by fid", "last"]
     assert value(best) != value(last)
-    assert value(best) == value(evaluated(trained, "--ckpt", "best"))
+    assert value(best) == value(evaluated(trained, *STUDIOGAN, "--ckpt", "best"))
     assert value(best) == value(evaluated(trained / "checkpoints" / "best.ckpt", *STUDIOGAN))
     assert value(last) == value(evaluated(trained / "checkpoints" / "last.ckpt", *STUDIOGAN))
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from looking import gaussian, scored
+from looking import gaussian, scored, shuffled
 from torch import Tensor
 
 from lightning_modules.metrics import neighbours
@@ -67,18 +67,21 @@ class Pictures:
         return self.images[part]
 
 
-def drawn(fakes: Tensor, reference: Pictures, mirror: bool, index: Tensor | None = None) -> Tensor | None:
-    images = torch.cat([reference.images, reference.images.flip(-1)]) if mirror else reference.images
+def drawn(fakes: Tensor, reference: Pictures, mirror: bool, count: int = 20) -> Tensor | None:
+    images = reference.images[:count]
+    images = torch.cat([images, images.flip(-1)]) if mirror else images
     known = {"features": images.flatten(1).float()}
     radii = {"squared": squared_radii(known["features"], (1,))}
     metric = NearestNeighbours(shown=2, k=3)
     metric.begin(Setting((1, 2, 3), 6, 0, len(fakes), {FeatureStore.kind: known, Radii((1,)).kind: radii}))
-    for i in (torch.arange(len(fakes)) if index is None else index).split(1):
-        metric.update(Look(fakes[i], i, fakes[i].flatten(1).float(), torch.empty(1, 0)))
-    return metric.picture(reference)
+    for i in shuffled(len(fakes), 2):
+        metric.update(Look(fakes[i], i, fakes[i].flatten(1).float(), torch.empty(len(i), 0)))
+    assert metric.picture(reference, count) is None  # not computed yet
+    metric.compute()
+    return metric.picture(reference, count)
 
 
-def test_the_picture_has_the_first_samples_and_beside_each_its_nearest() -> None:
+def test_the_picture_has_some_samples_and_beside_each_its_nearest() -> None:
     reference = Pictures(20)
     fakes = reference.images[[5, 19, 7]] + torch.tensor([1, 1, 0], dtype=torch.uint8).view(3, 1, 1, 1)
     picture = drawn(fakes, reference, mirror=False)
@@ -99,9 +102,20 @@ def test_the_picture_shows_mirror_images_where_they_count() -> None:
     assert torch.equal(picture[0, 1], fakes[0])
 
 
-def test_a_rank_without_the_first_samples_has_no_picture() -> None:
+def test_mirror_images_follow_the_first_so_many_of_the_reference() -> None:
     reference = Pictures(20)
-    assert drawn(reference.images, reference, mirror=False, index=torch.arange(2, 9)) is None
+    fakes = reference.images[[3, 8]].flip(-1)
+    picture = drawn(fakes, reference, mirror=True, count=10)
+    assert picture is not None
+    assert torch.equal(picture[:, 1], fakes)
+    assert picture[:, 1:].amax() < 10  # nothing of what the score leaves out
+
+
+def test_the_picture_shows_samples_from_the_whole_range() -> None:
+    reference = Pictures(20)
+    picture = drawn(reference.images, reference, mirror=False)
+    assert picture is not None
+    assert torch.equal(picture[:, 0], reference.images[[0, 10]])
 
 
 def test_a_picture_of_nothing_is_refused() -> None:

@@ -1,10 +1,11 @@
 """What an evaluation is made of: a network that looks at the samples once, and the metrics that share what it saw."""
 
+import hashlib
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import NamedTuple, Self
 
@@ -42,6 +43,30 @@ class Images(typing.Protocol):
     def sha256(self) -> str: ...
     def __len__(self) -> int: ...
     def __getitem__(self, part: slice, /) -> Tensor: ...
+
+
+@typing.runtime_checkable
+class LabelledImages(typing.Protocol):
+    """What ``Images`` have besides where their classes are known."""
+
+    @property
+    def labels(self) -> Tensor: ...  # int64 [N]
+
+
+def labels_of(images: Images) -> Tensor:
+    """int64 [N]; [0] where ``images`` have none."""
+    return images.labels if isinstance(images, LabelledImages) else torch.empty(0, dtype=torch.int64)
+
+
+def hash_of_labels(images: Images) -> str:
+    """What a statistic of classes hangs on besides the images' bytes."""
+    return hashlib.sha256(labels_of(images).cpu().numpy().tobytes()).hexdigest()
+
+
+def number_of_classes(images: Images) -> int:
+    """How many classes the labels of ``images`` tell apart; 0 where there are none."""
+    labels = labels_of(images)
+    return int(labels.max()) + 1 if len(labels) else 0
 
 
 # --- the network that looks ---------------------------------------------------------------------------------
@@ -147,6 +172,7 @@ class Look:
     index: Tensor  # int64 [N], their numbers among all samples of the evaluation
     features: Tensor  # [N, dim]
     logits: Tensor  # [N, num_classes]
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))  # [N], or [0] where unknown
 
 
 @dataclass(frozen=True)
@@ -158,6 +184,7 @@ class Setting:
     num_classes: int  # of the logits, 0 where there are none
     count: int  # samples that will come, over all ranks
     reference: Mapping[str, Tensors]  # by kind, the statistics that the metric asked for
+    classes: int = 0  # that the reference's labels tell apart, 0 where there are none
 
 
 class Accumulator(Metric, ABC):
@@ -168,11 +195,13 @@ class Accumulator(Metric, ABC):
 
     Attributes:
         needs: what it asks of the extractor; nothing where it works on the samples themselves.
+        labelled: whether it asks for the class of each sample.
     """
 
     is_differentiable = False
     full_state_update = False
     needs: Needs = Needs(0)
+    labelled: bool = False
 
     def __init__(self) -> None:
         super().__init__()  # none of the many settings of its base is for a YAML to change
@@ -233,9 +262,11 @@ class EvaluationMetric(Accumulator):
         """What it must know of the reference; comes back in ``Setting.reference``, by kind."""
         return ()
 
-    def picture(self, reference: Images) -> Tensor | None:
+    def picture(self, reference: Images, count: int) -> Tensor | None:
         """Something to look at beside the scores, uint8 [rows, columns, C, H, W]; None where there is nothing.
 
-        Only the rank that has seen the first samples has one.
+        Args:
+            reference: its images.
+            count: the first so many are compared with; mirror images, where they count too, are numbered from there.
         """
         return None

@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
-from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images, Setting, spell
+from lightning_modules.metrics.base import (
+    EvaluationMetric,
+    Extractor,
+    Images,
+    Setting,
+    hash_of_labels,
+    number_of_classes,
+    spell,
+)
 from lightning_modules.metrics.cache import Tensors, remembered
 from lightning_modules.metrics.protocol import QUANTISATION, Protocol, metric_name, settings
 from lightning_modules.metrics.ranks import rank_and_world
@@ -30,14 +38,14 @@ from lightning_modules.metrics.reference import (
 )
 from lightning_modules.metrics.standard import check_metrics, standard_metrics
 
-Sample = Callable[[int], Tensor]
+Sample = Callable[[int], Tensor | tuple[Tensor, Tensor | None]]  # n -> samples, or samples and their classes
 
 
 class Measured(NamedTuple):
     """What came out of an evaluation."""
 
     scores: dict[str, float]  # the same on all ranks
-    pictures: dict[str, Tensor]  # by the name of the metric's first score, uint8 [rows, columns, C, H, W]; on rank 0
+    pictures: dict[str, Tensor]  # by the name of the metric's first score, uint8 [rows, columns, C, H, W]
 
 
 def protocol_for(
@@ -60,7 +68,7 @@ def protocol_for(
     shape = reference[0:1].shape[1:]
     resize = extractor.fit(shape)
     chosen = metrics or standard_metrics(extractor)
-    check_metrics(chosen, extractor, shape)
+    check_metrics(chosen, extractor, shape, labels)
     return Protocol(
         data=reference.name,
         data_sha256=reference.sha256,
@@ -106,7 +114,7 @@ def measure(
 
     Args:
         generator: n -> uint8 images [n, C, H, W] (or float points [n, d], as the reference has them), drawn from
-            torch's global random streams.
+            torch's global random streams; where metrics ask for classes, a pair of them and int64 [n].
         reference: real images, or points.
         protocol: of these; see ``protocol_for``.
         extractor: the network of the protocol.
@@ -172,19 +180,23 @@ def floor(
     what = what_defines("floor", extractor.offers, reference, protocol)
     what |= {"real_sha256": real.sha256, "count of real": count, "scores": " ".join(of.names)}
     what |= {name: value for metric in of.metrics for name, value in metric.fields.items()}
+    if any(metric.labelled for metric in of.metrics):
+        what |= {"labels_sha256": hash_of_labels(reference), "labels_sha256 of real": hash_of_labels(real)}
     return {name: float(value) for name, value in remembered(what, compute, extractor.device).items()}
 
 
 def fakes(generator: Sample, protocol: Protocol, shape: tuple[int, ...]) -> Iterator[Block]:
-    """This rank's blocks of fakes, with their numbers. The last block is drawn whole and cut."""
+    """This rank's blocks of fakes, with their numbers and classes. The last block is drawn whole and cut."""
     rank, world = rank_and_world()
     for block in range(rank, -(-protocol.fakes // protocol.block), world):
         start = block * protocol.block
         with _stream(key(protocol.seed, block)):
-            sample = generator(protocol.block)
+            drawn = generator(protocol.block)
+        sample, labels = (drawn, None) if isinstance(drawn, Tensor) else drawn
         _check_fakes(sample, shape)
         stop = min(start + protocol.block, protocol.fakes)
-        yield sample[: stop - start], torch.arange(start, stop)
+        labels = torch.empty(0, dtype=torch.int64) if labels is None else labels[: stop - start]
+        yield Block(sample[: stop - start], torch.arange(start, stop), labels)
 
 
 def _check_fakes(sample: Tensor, shape: tuple[int, ...]) -> None:
@@ -228,7 +240,7 @@ class _Comparison:
                 "build it with protocol_for."
             )
         self.shape = tuple(self.reference[0:1].shape[1:])
-        check_metrics(self.metrics, extractor, self.shape)
+        check_metrics(self.metrics, extractor, self.shape, protocol.labels)
 
     @property
     def names(self) -> list[str]:
@@ -244,7 +256,7 @@ class _Comparison:
         pictures: dict[str, Tensor] = {}
         for metric in running:
             scores |= {self.named(metric, name): float(value) for name, value in metric.compute().items()}
-            if (picture := metric.picture(self.reference)) is not None:
+            if (picture := metric.picture(self.reference, self.protocol.reference_count)) is not None:
                 pictures[metric.names[0]] = picture
         return Measured(scores, pictures)
 
@@ -252,7 +264,8 @@ class _Comparison:
         extractor = self.extractor
         asked = [statistic for metric in self.metrics for statistic in metric.statistics()]
         known = reference_statistics(self.reference, self.protocol, extractor, asked)
-        setting = Setting(self.shape, extractor.dim, extractor.num_classes or 0, count, known)
+        classes = number_of_classes(self.reference)
+        setting = Setting(self.shape, extractor.dim, extractor.num_classes or 0, count, known, classes)
         running = [deepcopy(metric) for metric in self.metrics]
         for metric in running:
             metric.begin(setting)

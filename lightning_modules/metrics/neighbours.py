@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
 from lightning_modules.metrics.base import EvaluationMetric, Images, Look, Setting, Statistic, Tensors
 from lightning_modules.metrics.gathered import FeatureStore, GatheredFeatures
@@ -74,7 +75,7 @@ class NearestNeighbours(GatheredFeatures, EvaluationMetric):
     training split, a generator that memorises has a smaller ratio than the test split, which is the floor.
 
     Args:
-        shown: samples in the picture, the first ones, a row each.
+        shown: samples in the picture, a row each, taken at equal distances: files may lie class by class.
         k: nearest reference images beside each.
 
     Raises:
@@ -84,13 +85,16 @@ class NearestNeighbours(GatheredFeatures, EvaluationMetric):
     names = ("nn_p05", "nn_median", "nn_p95", "nn_ratio")
     reals: Tensor
     squared: Tensor
+    places: Tensor  # int64, the numbers of the samples that are shown
+    samples: list[Tensor]
+    numbers: list[Tensor]
 
     def __init__(self, shown: int = 8, k: int = 7) -> None:
         super().__init__()
         if shown < 1 or k < 1:
             raise ValueError(f"NearestNeighbours: shown and k must be 1 or more, got {shown} and {k}")
         self.shown, self.k = shown, k
-        self.first: list[tuple[Tensor, Tensor]] = []
+        self.rows: tuple[Tensor, Tensor] | None = None  # what is shown, once computed: samples and their features
 
     def statistics(self) -> Sequence[Statistic]:
         """Features of the reference, and their distances to each other."""
@@ -102,36 +106,42 @@ class NearestNeighbours(GatheredFeatures, EvaluationMetric):
         store, radii = (setting.reference[statistic.kind] for statistic in self.statistics())
         self.register_buffer("reals", store["features"].reshape(-1, setting.dim), persistent=False)
         self.register_buffer("squared", radii["squared"].reshape(-1), persistent=False)
+        shown = min(self.shown, setting.count)
+        self.register_buffer("places", torch.arange(shown) * setting.count // shown, persistent=False)
+        self.add_state("samples", [], dist_reduce_fx="cat")
+        self.add_state("numbers", [], dist_reduce_fx="cat")
 
     def update(self, look: Look) -> None:
         """Keep features [N, d], and the samples that are to be shown."""
         super().update(look)
-        early = look.index < self.shown
-        if early.any():
-            self.first.append((look.samples[early], look.features[early]))
+        asked = torch.isin(look.index, self.places)
+        self.samples.append(look.samples[asked])
+        self.numbers.append(look.index[asked])
 
     def compute(self) -> Tensors:
         """Quantiles of the distance, and the ratio: scalars, float64."""
-        distance = nearest(self.gathered(), self.reals, 1)[0][:, 0].sqrt()
+        features, order = self.gathered(), dim_zero_cat(self.numbers).argsort()
+        self.rows = dim_zero_cat(self.samples)[order], features[self.places]
+        distance = nearest(features, self.reals, 1)[0][:, 0].sqrt()
         low, median, high = (distance.quantile(q) for q in (0.05, 0.5, 0.95))
         ratio = median / self.squared.sqrt().quantile(0.5)
         return {"nn_p05": low, "nn_median": median, "nn_p95": high, "nn_ratio": ratio}
 
-    def picture(self, reference: Images) -> Tensor | None:
-        """Each of the first samples with the reference images nearest to it: uint8 [shown, 1 + k, C, H, W]."""
-        if not self.first or self.first[0][0].ndim != 4:
+    def picture(self, reference: Images, count: int) -> Tensor | None:
+        """Some samples, each with the reference images nearest to it: uint8 [shown, 1 + k, C, H, W]; after compute."""
+        if self.rows is None or self.rows[0].ndim != 4:
             return None
-        samples, features = (torch.cat(part) for part in zip(*self.first, strict=True))
+        samples, features = self.rows
         _, index = nearest(features, self.reals, self.k)
         rows = [
-            torch.cat([sample[None].cpu(), *(_image(reference, i) for i in row)])
+            torch.cat([sample[None].cpu(), *(_image(reference, count, i) for i in row)])
             for sample, row in zip(samples, index.tolist(), strict=True)
         ]
         return torch.stack(rows)
 
 
-def _image(reference: Images, number: int) -> Tensor:
-    """Image ``number`` of the reference, [1, C, H, W]; numbers go on with the mirror images."""
-    mirrored, number = divmod(number, len(reference))
+def _image(reference: Images, count: int, number: int) -> Tensor:
+    """Image ``number`` of the first ``count``, [1, C, H, W]; numbers go on with the mirror images."""
+    mirrored, number = divmod(number, count)
     image = reference[number : number + 1].cpu()
     return image.flip(-1) if mirrored else image

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from lightning_modules.metrics.protocol import INCEPTION, QUANTISATION, Plain, Protocol
+from lightning_modules.metrics.protocol import INCEPTION, OWN_FIELDS, QUANTISATION, Plain, Protocol
 
 TF1_BILINEAR = "TensorFlow-1 bilinear to 299"
 PIL_BILINEAR = "PIL bilinear to 299"
 PIL_BICUBIC = "PIL bicubic to 299, antialiased, clamped, not quantised"
+METRICS_OWN = frozenset[str]().union(*OWN_FIELDS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,14 @@ class Preset:
         """The fields in which ``protocol`` is not as fixed here: (fixed, measured).
 
         ``resize`` may say more than is fixed: gray images are repeated to RGB besides. Where there are no labels, it
-        is no matter how they are drawn.
+        is no matter how they are drawn. Settings of a metric that was not measured are none to depart from.
         """
         measured = protocol.as_dict()
-        found = {name: (value, measured[name]) for name, value in self.fields.items() if measured[name] != value}
+        found = {
+            name: (value, measured[name])
+            for name, value in self.fields.items()
+            if measured[name] != value and not (name in METRICS_OWN and measured[name] is None)
+        }
         if protocol.labels == "none":
             found.pop("labels", None)
         if str(measured["resize"]).startswith(f"{self.fields.get('resize')},"):
@@ -63,8 +68,9 @@ PRESETS = {
             "studiogan-v0.4",
             "StudioGAN's tables since version 0.4",
             1,
-            "weights are averaged where the model has an average; StyleGANs have no batch norm to take statistics of; "
-            "the table reports the checkpoint of the best FID, looked for every 2,000 steps",
+            "weights are averaged where the model has an average; StyleGANs have no batch norm to take statistics of, "
+            "and over how many passes the others' stand is not told; the table reports the checkpoint of the best FID, "
+            "looked for every 2,000 steps",
             extractor=INCEPTION,
             resize=PIL_BILINEAR,
             reference_split="train",
@@ -82,7 +88,8 @@ PRESETS = {
             "studiogan-v0.3",
             "StudioGAN's tables up to version 0.3",
             1,
-            "the reference is the test split of 10,000 images: 2 to 4 FID above 50,000 of the training split",
+            "the reference is the test split of 10,000 images: 2 to 4 FID above 50,000 of the training split; batch "
+            "statistics are of the training's batch there, of a block of samples here",
             extractor=INCEPTION,
             reference_split="test",
             reference_count=10_000,

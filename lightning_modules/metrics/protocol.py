@@ -21,6 +21,7 @@ OWN_FIELDS = {
     **dict.fromkeys(("precision", "recall"), PRECISION_RECALL),
     **dict.fromkeys(("density", "coverage"), DENSITY_COVERAGE),
     **dict.fromkeys(("confident", "class_min", "class_max"), ()),
+    **dict.fromkeys(("asked", "asked_min", "intra_fid"), ()),
     **dict.fromkeys(("nn_p05", "nn_median", "nn_p95", "nn_ratio"), ()),
 }
 FLOOR = ("floor_split", "floor_count")  # no score hangs on what it is compared with

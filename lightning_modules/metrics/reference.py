@@ -1,11 +1,23 @@
 """What the metrics must know of the reference: one pass over it for all of them, then from the cache."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lightning_modules.metrics.base import Extractor, Images, Look, Needs, Setting, Statistic, Tensors
+from lightning_modules.metrics.base import (
+    Extractor,
+    Images,
+    Look,
+    Needs,
+    Setting,
+    Statistic,
+    Tensors,
+    hash_of_labels,
+    labels_of,
+    number_of_classes,
+)
 from lightning_modules.metrics.cache import remembered
 from lightning_modules.metrics.protocol import Plain, Protocol
 from lightning_modules.metrics.ranks import rank_and_world
@@ -13,7 +25,14 @@ from lightning_modules.metrics.ranks import rank_and_world
 BLOCK = 100
 RULES = 2  # of how statistics and floors are computed: raise it with each change, so that none is reused from before
 LARGEST = 2**30  # bytes of one statistic that is kept: 1 GiB. Larger ones are computed again for each evaluation.
-Block = tuple[Tensor, Tensor]  # samples [n, ...], their numbers [n]
+
+
+class Block(NamedTuple):
+    """Some samples of a stream."""
+
+    samples: Tensor  # [n, ...]
+    numbers: Tensor  # int64 [n], among all samples of the stream
+    labels: Tensor  # int64 [n], their classes; [0] where unknown
 
 
 def reference_statistics(
@@ -36,7 +55,12 @@ class _Pass:
         self.done = False
         count = protocol.reference_count * (2 if protocol.reference_mirror else 1)
         setting = Setting(
-            tuple(reference[0:1].shape[1:]), extractor.dim, extractor.num_classes or 0, count, reference={}
+            tuple(reference[0:1].shape[1:]),
+            extractor.dim,
+            extractor.num_classes or 0,
+            count,
+            reference={},
+            classes=number_of_classes(reference),
         )
         for statistic in self.statistics:
             statistic.begin(setting)
@@ -50,6 +74,8 @@ class _Pass:
         if statistic.size > LARGEST:
             return compute()
         what = what_defines(statistic.kind, statistic.needs, self.reference, self.protocol)
+        if statistic.labelled:
+            what["labels_sha256"] = hash_of_labels(self.reference)
         return remembered(what, compute, self.extractor.device)
 
     def run(self) -> None:
@@ -60,7 +86,8 @@ class _Pass:
         for look in looks(real_blocks(self.reference, count), self.extractor, needs, self.reference):
             self.show(look)
             if self.protocol.reference_mirror:
-                self.show(seen(look.samples.flip(-1), look.index + count, self.extractor, needs))
+                mirrored = Block(look.samples.flip(-1), look.index + count, look.labels)
+                self.show(seen(mirrored, self.extractor, needs))
         self.done = True
 
     def show(self, look: Look) -> None:
@@ -74,22 +101,23 @@ def looks(blocks: Iterable[Block], extractor: Extractor, needs: Needs, reference
     All ranks then hold states of equal dimensions, which collective calls need.
     """
     empty = True
-    for samples, index in blocks:
+    for block in blocks:
         empty = False
-        yield seen(samples.to(extractor.device), index.to(extractor.device), extractor, needs)
+        yield seen(Block(*(part.to(extractor.device) for part in block)), extractor, needs)
     if empty:
-        samples = reference[0:1].to(extractor.device)
-        one = seen(samples, torch.zeros(1, dtype=torch.int64, device=extractor.device), extractor, needs)
-        yield Look(one.samples[:0], one.index[:0], one.features[:0], one.logits[:0])
+        zero = torch.zeros(1, dtype=torch.int64, device=extractor.device)
+        one = seen(Block(reference[0:1].to(extractor.device), zero, zero), extractor, needs)
+        yield Look(one.samples[:0], one.index[:0], one.features[:0], one.logits[:0], one.labels[:0])
 
 
-def seen(samples: Tensor, index: Tensor, extractor: Extractor, needs: Needs) -> Look:
-    """One look at ``samples``, through the extractor only where something needs it."""
+def seen(block: Block, extractor: Extractor, needs: Needs) -> Look:
+    """One look at ``block``, through the extractor only where something needs it."""
+    samples, index, labels = block
     nothing = torch.empty(len(samples), 0, device=samples.device)
     if not needs:
-        return Look(samples, index, nothing, nothing)
+        return Look(samples, index, nothing, nothing, labels)
     features, logits = extractor(samples)
-    return Look(samples, index, features, nothing if logits is None else logits)
+    return Look(samples, index, features, nothing if logits is None else logits, labels)
 
 
 def union(needs: Iterable[Needs]) -> Needs:
@@ -101,11 +129,12 @@ def union(needs: Iterable[Needs]) -> Needs:
 
 
 def real_blocks(images: Images, count: int) -> Iterator[Block]:
-    """This rank's blocks of the first ``count`` of ``images``, with their numbers."""
+    """This rank's blocks of the first ``count`` of ``images``, with their numbers and classes."""
     rank, world = rank_and_world()
+    labels = labels_of(images)
     for start in range(rank * BLOCK, count, world * BLOCK):
         stop = min(start + BLOCK, count)
-        yield images[start:stop], torch.arange(start, stop)
+        yield Block(images[start:stop], torch.arange(start, stop), labels[start:stop])
 
 
 def what_defines(kind: str, needs: Needs, reference: Images, protocol: Protocol) -> dict[str, Plain]:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Needs
 from lightning_modules.metrics.class_coverage import ClassCoverage
 from lightning_modules.metrics.class_share import ClassShare
+from lightning_modules.metrics.classification_accuracy import ClassificationAccuracy
+from lightning_modules.metrics.conditional import AskedShare, IntraFrechetDistance
 from lightning_modules.metrics.frechet import FrechetDistance
 from lightning_modules.metrics.inception_score import InceptionScore
 from lightning_modules.metrics.kid import KID
@@ -47,25 +49,35 @@ NAMED: dict[str, type[EvaluationMetric]] = {
     "modes": ClassCoverage,
     "spectrum": SpectrumScore,
     "diversity": DiversityScore,
+    "asked": AskedShare,
+    "intra_fid": IntraFrechetDistance,
+    "cas": ClassificationAccuracy,
 }
 
 
 def metrics_named(
-    names: Sequence[str], settled: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int], count: int
+    names: Sequence[str],
+    settled: Sequence[EvaluationMetric],
+    extractor: Extractor,
+    shape: Sequence[int],
+    count: int,
+    labels: str = "none",
 ) -> list[EvaluationMetric]:
     """The metrics of ``names``: those of ``settled`` where their kind is among them, else with our settings.
 
     Args:
-        names: of ``NAMED``; or ``all`` alone for those that suit ``extractor``, ``shape`` and ``count``.
+        names: of ``NAMED``; or ``all`` alone for those that suit everything else.
         settled: metrics whose settings are fixed, by a preset or an experiment; of one kind the last counts.
         extractor: the network that looks.
         shape: of one sample.
         count: images on the side that has fewer.
+        labels: how the samples' classes are drawn, as in ``Protocol``.
     """
     fixed = {type(metric): metric for metric in settled}
     if list(names) == [ALL]:
         metrics = [fixed.get(kind) or kind() for kind in NAMED.values()]
-        return [metric for metric in metrics if metric.needs in extractor.offers and _suits(metric, shape, count)]
+        suitable = [metric for metric in metrics if not metric.labelled or labels in DRAWN]
+        return [metric for metric in suitable if metric.needs in extractor.offers and _suits(metric, shape, count)]
     return [fixed.get(kind) or kind() for kind in (NAMED[name] for name in names)]
 
 
@@ -77,8 +89,10 @@ def _suits(metric: EvaluationMetric, shape: Sequence[int], count: int) -> bool:
     return count >= metric.fewest
 
 
-def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int]) -> None:
+def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, shape: Sequence[int], labels: str) -> None:
     """See that ``extractor`` can serve all of ``metrics`` with samples of ``shape``, and no two give the same score.
+
+    ``labels`` says how the samples' classes are drawn, as in ``Protocol``.
 
     Raises:
         ValueError: otherwise.
@@ -88,6 +102,11 @@ def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, sha
         raise ValueError(f"Two metrics of one evaluation both give {', '.join(twice)}: remove one of them.")
     for metric in metrics:
         metric.check(shape)
+        if metric.labelled and labels not in DRAWN:
+            raise ValueError(
+                f"{type(metric).__name__} asks which class each sample was drawn for, and these were drawn for none: "
+                "give the run of a generator that knows classes, or remove the metric."
+            )
         missing = metric.needs & ~extractor.offers
         if missing:
             raise ValueError(
@@ -96,6 +115,7 @@ def check_metrics(metrics: Sequence[EvaluationMetric], extractor: Extractor, sha
             )
 
 
+DRAWN = ("uniform", "dataset")  # the ways of Protocol.labels in which somebody knows the class of each sample
 _WORDS = {
     Needs.LOGITS: "logits",
     Needs.CLASSES: "classes that are the data's own",
