@@ -26,6 +26,12 @@ class RunError(AtelierError):
     exit_code = 1
 
 
+class InterruptedRunError(RunError):
+    """Ctrl-C: nothing is wrong."""
+
+    exit_code = 130
+
+
 def report(error: AtelierError) -> int:
     """Print ``error`` on stderr, after its traceback where ATELIER_DEBUG=1, and return its exit code."""
     if os.environ.get("ATELIER_DEBUG") == "1":

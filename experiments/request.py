@@ -20,17 +20,19 @@ class Request:
         target: the first word, unless it is an option: an experiment, a run directory or a checkpoint.
         configs: the values of --config, in order.
         own: the command's own options and their values.
+        flags: those of the command's own options that take no value.
         overrides: all the rest, for the configuration.
     """
 
     target: str | None = None
     configs: list[str] = field(default_factory=list)
     own: dict[str, str] = field(default_factory=dict)
+    flags: set[str] = field(default_factory=set)
     overrides: list[str] = field(default_factory=list)
 
 
-def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
-    """Sort ``argv``, in which the options ``own`` are the command's.
+def read_request(argv: Sequence[str], own: Sequence[str] = (), flags: Sequence[str] = ()) -> Request:
+    """Sort ``argv``, in which the options ``own`` are the command's, and ``flags``, which take no value.
 
     Raises:
         UserError: one of them, or --config, stands without a value, or an option is nearly one of them.
@@ -41,10 +43,13 @@ def read_request(argv: Sequence[str], own: Sequence[str] = ()) -> Request:
     while words:
         word = words.pop(0)
         name, equals, value = word.partition("=")
+        if word in flags:
+            request.flags.add(word)
+            continue
         if not name.startswith("-") or name in FLAGS:
             request.overrides.append(word)
             continue
-        if name not in own and (meant := nearest(name, [*own, *FLAGS], MISSPELT)):
+        if name not in own and (meant := nearest(name, [*own, *flags, *FLAGS], MISSPELT)):
             raise UserError(f"there is no option {name}: did you mean {meant}?")
         if not equals and (not words or words[0].startswith("--")):
             raise UserError(f"{name} stands without a value: write {name} VALUE")

@@ -9,6 +9,8 @@ MAY_CHANGE = (
     "clock",
     "evaluation",
     "classification",
+    "likelihood",
+    "latent",
     "samples",
     "collapse",
     "checkpoint",

@@ -5,14 +5,18 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
+from experiments.locks import is_taken, taken
 
 RUN_DIR_VARIABLE = "ATELIER_RUN_DIR"  # how the other ranks' processes learn the directory that rank 0 made
+COMMANDS = "command.txt"  # is only ever added to, so that its lock can stand for the run
+PATIENCE = 2.0  # seconds: a table that asks whether a run goes on takes a share of its lock for a moment
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,23 @@ class RunDirectory:
 
     def add_command(self, argv: Sequence[str]) -> None:
         """Add the command line to command.txt."""
-        with (self.path / "command.txt").open("a", encoding="utf-8") as file:
+        with (self.path / COMMANDS).open("a", encoding="utf-8") as file:
             file.write(shlex.join(["atelier", *argv]) + "\n")
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Let others see, until the block or the process ends, that the run goes on.
+
+        Nobody sees it on a file system without locks, where training is possible all the same.
+
+        Raises:
+            UserError: it goes on already, in another process.
+        """
+        with ExitStack() as stack:
+            with suppress(OSError):
+                if not stack.enter_context(taken(self.path / COMMANDS, PATIENCE)):
+                    raise UserError(f"{self.path.name} goes on in another process: wait for its end, or stop it first")
+            yield
 
     def discard(self) -> None:
         """Remove what was made for this run and holds nothing of others; a directory found is left alone."""
@@ -67,6 +86,11 @@ class RunDirectory:
             if any(folder.iterdir()):
                 return
             folder.rmdir()
+
+
+def goes_on(folder: Path) -> bool | None:
+    """Whether some process trains the run in ``folder``; None where nothing tells."""
+    return is_taken(folder / COMMANDS)
 
 
 def create_run(runs_dir: str, experiment: str, seed: int) -> RunDirectory:

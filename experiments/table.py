@@ -4,43 +4,62 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.errors import UserError, did_you_mean
-from experiments.request import read_request
+from experiments.errors import RunError, UserError, did_you_mean, report
+from experiments.request import Request, read_request
 from experiments.table_cells import fill, read_keys
 from experiments.table_figures import lines
 from experiments.table_file import Table, find_table, read_table, tables
+from experiments.table_jobs import Place
 from experiments.table_render import FORMATS, Sheet, sheet, show
 from experiments.table_results import RESULTS, read_results
+from experiments.table_run import DRY_RUN, OPTIONS, RUN, check, run
+from experiments.table_run_keys import stored_keys
 
 RICH = "rich"  # for terminals
 
 
 def table(argv: Sequence[str]) -> int:
-    """Print one table; without a name, what tables there are.
+    """Print one table, after running what is missing where that is asked for; without a name, what tables there are.
 
     Raises:
         UserError: an unknown name or format, or a mistake in the table's file.
+        InterruptedRunError: Ctrl-C while cells were run.
     """
-    request = read_request(argv, own=("--format", "--runs_dir"))
+    request = read_request(argv, own=("--format", "--runs_dir", *OPTIONS), flags=(RUN, DRY_RUN))
     if request.overrides or request.configs:
         raise UserError(
-            f"table has no use for {[*request.overrides, '--config'][0]}: it takes a name, --format, --runs_dir"
+            f"table has no use for {[*request.overrides, '--config'][0]}: it takes a name, --run, --format, --runs_dir"
         )
-    format_ = request.own.get("--format", RICH if sys.stdout.isatty() else "markdown")
-    if format_ not in (RICH, *FORMATS):
-        known = (RICH, *FORMATS)
-        raise UserError(
-            f"there is no format {format_}: {did_you_mean(format_, known, 'known are ' + ', '.join(known))}"
-        )
+    format_ = format_of(request)
+    check(request)
     if request.target is None:
         show_tables()
         return 0
-    page = assemble(find_table(request.target), RESULTS, Path(request.own.get("--runs_dir", "runs")))
+    which, place = find_table(request.target), Place(RESULTS, Path(request.own.get("--runs_dir", "runs")))
+    failed = run(which, place, request, argv) if request.flags else []
+    if DRY_RUN in request.flags:
+        return 0
+    page = assemble(which, place.results, place.runs)
     if format_ == RICH:
         show(page)
     else:
-        print(FORMATS[format_](page))
-    return 0
+        print(FORMATS[format_](page), flush=True)
+    return max([report(RunError(said)) for said in failed], default=0)
+
+
+def format_of(request: Request) -> str:
+    """How the table is to be printed.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    format_ = request.own.get("--format", RICH if sys.stdout.isatty() else "markdown")
+    known = (RICH, *FORMATS)
+    if format_ not in known:
+        raise UserError(
+            f"there is no format {format_}: {did_you_mean(format_, known, 'known are ' + ', '.join(known))}"
+        )
+    return format_
 
 
 def assemble(which: Table, results: Path, runs: Path | None = None) -> Sheet:
@@ -50,7 +69,7 @@ def assemble(which: Table, results: Path, runs: Path | None = None) -> Sheet:
         UserError: a row names an experiment that does not exist.
     """
     found, problems = read_results(results, runs)
-    rows, said = fill(which, found, read_keys())
+    rows, said = fill(which, found, read_keys() if runs is None else stored_keys(runs))
     return sheet(which, lines(which, rows), [*said, *problems])
 
 

@@ -1,6 +1,6 @@
 """``experiments/tables/NAME.yaml``: what a benchmark's table shows and what was published. PyYAML alone, no torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -10,6 +10,7 @@ import yaml
 
 from experiments.catalogue import ROOT
 from experiments.errors import UserError, did_you_mean
+from experiments.table_tolerance import Tolerance, as_tolerance
 from lightning_modules.metrics.presets import PRESETS
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
@@ -18,6 +19,7 @@ KEYS = TABLES / "keys.yaml"
 OF = ("last", "best", "first", "floor")
 BETTER = ("lower", "higher")
 FACTS = ("experiment", "kimg", "minutes")
+EVALUATIONS = "evaluations"  # whose mean a score is: what a protocol's ``seed`` does not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +30,13 @@ class Expected:
         value: as printed, in the column's unit.
         spread: as printed beside it.
         origin: where it stands, if not in the table's source.
+        tolerance: how far from it is still right; the column's unless given.
     """
 
     value: float
     spread: float | None = None
     origin: str = ""
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,7 @@ class Column:
         better: ``lower`` or ``higher``.
         digits: behind the point.
         percent: show a share as per cent.
-        tolerance: how far from the published value is still right, in the column's unit.
+        tolerance: how far from the published values is still right.
     """
 
     score: str
@@ -56,7 +60,7 @@ class Column:
     of: str = "last"
     digits: int = 2
     percent: bool = False
-    tolerance: float | None = None
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,8 @@ class Table:
         columns: of scores.
         rows: in the order of the source.
         source: paper and table.
-        protocol: name of a preset, or the fields of a protocol that must hold.
+        protocol: name of a preset, or the fields of a protocol that must hold; ``evaluations`` among them is how many
+            sets of fakes a score is to be the mean over, by ``atelier evaluate RUN --seeds``: 1 unless given.
         seeds: of each row.
         facts: further columns, of ``FACTS``.
         sorted: order the rows by the first column instead.
@@ -114,8 +119,10 @@ class Table:
 
     @property
     def must_hold(self) -> Mapping[str, Any]:
-        """The fields of the protocol that every score must have been measured by."""
-        return PRESETS[self.protocol].fields if isinstance(self.protocol, str) else self.protocol
+        """The fields of the protocol that every score must have been measured by, and over how many evaluations."""
+        if isinstance(self.protocol, str):
+            return {**PRESETS[self.protocol].fields, EVALUATIONS: PRESETS[self.protocol].runs}
+        return {EVALUATIONS: 1, **self.protocol}
 
 
 def tables() -> dict[str, Path]:
@@ -174,18 +181,21 @@ def as_table(given: dict[str, Any], name: str) -> Table:
         ValueError: a mistake, in words.
     """
     columns = tuple(_column(part, f"columns[{i}]") for i, part in enumerate(_listed(given, "columns")))
-    titles = [column.title for column in columns if column.of in ("last", "best")]
-    rows = [_row(part, f"rows[{i}]", titles) for i, part in enumerate(_listed(given, "rows"))]
+    _no_two([column.title for column in columns], "columns", "give each a title of its own")
+    published = {column.title: column for column in columns if column.of in ("last", "best")}
+    rows = [_row(part, f"rows[{i}]", published) for i, part in enumerate(_listed(given, "rows"))]
     table: Table = _made(Table, {**given, "columns": columns, "rows": tuple(rows), "name": name}, "the table")
     if isinstance(table.protocol, str):
         _one_of(table.protocol, PRESETS, "protocol")
     for fact in table.facts:
         _one_of(fact, FACTS, "facts")
+    for seeds, where in ((table.seeds, "seeds"), *((row.seeds, f"rows[{i}].seeds") for i, row in enumerate(rows))):
+        _no_two(seeds, where, "leave one out")
     return table
 
 
 def _column(given: Any, where: str) -> Column:
-    column: Column = _made(Column, given, where)
+    column: Column = _made(Column, _with_tolerance(given, where), where)
     _one_of(column.of, OF, f"{where}.of")
     _one_of(column.better, BETTER, f"{where}.better")
     if column.digits < 0:
@@ -193,14 +203,23 @@ def _column(given: Any, where: str) -> Column:
     return column
 
 
-def _row(given: Any, where: str, titles: list[str]) -> Row:
+def _with_tolerance(given: Any, where: str) -> Any:
+    stated = isinstance(given, dict) and "tolerance" in given
+    return {**given, "tolerance": as_tolerance(given["tolerance"], f"{where}.tolerance")} if stated else given
+
+
+def _row(given: Any, where: str, published: Mapping[str, Column]) -> Row:
     if not isinstance(given, dict):
         raise ValueError(f"{where} must hold keys and values, got {given!r}")
     expected = {}
     for title, value in dict(given.get("expected") or {}).items():
-        _one_of(title, titles, f"{where}.expected")
+        _one_of(title, published, f"{where}.expected")
+        place = f"{where}.expected.{title}"
         stated = value if isinstance(value, dict) else {"value": value}
-        expected[title] = _made(Expected, stated, f"{where}.expected.{title}")
+        expected[title] = _made(Expected, _with_tolerance(stated, place), place)
+        tolerance = expected[title].tolerance or published[title].tolerance
+        if tolerance is not None and tolerance.of(expected[title].value, expected[title].spread) is None:
+            raise ValueError(f"{place} lacks spread, in which its tolerance counts")
     row: Row = _made(Row, {**given, "expected": expected}, where)
     if row.of is not None:
         _one_of(row.of, OF, f"{where}.of")
@@ -211,6 +230,12 @@ def _listed(given: dict[str, Any], key: str) -> Iterator[Any]:
     if not isinstance(given.get(key), list) or not given[key]:
         raise ValueError(f"{key} must be a list of at least one")
     yield from given[key]
+
+
+def _no_two(values: Sequence[Any], where: str, advice: str) -> None:
+    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    if twice:
+        raise ValueError(f"{where} names {twice[0]!r} twice: {advice}")
 
 
 def _one_of(value: str, known: Any, where: str) -> None:

@@ -15,12 +15,10 @@ from experiments.cell_key import cell_key
 from experiments.errors import AtelierError, report
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI
-from experiments.table_cells import Known, Wanted, read_keys, wanted
+from experiments.table_cells import Known, Wanted, options, read_keys, wanted
 from experiments.table_file import KEYS, read_table, tables
 
-HEADER = (
-    "# Written by `make tables`: the settings that each row of a table hangs on, as hashes (experiments/cell_key.py).\n"
-)
+HEADER = "# Not written by hand: the settings that each row of a table hangs on, as hashes (experiments/cell_key.py).\n"
 
 
 def all_wanted() -> dict[str, Wanted]:
@@ -35,8 +33,8 @@ def key_of(row: Wanted) -> str:
     Raises:
         UserError: a mistake in its YAML or its overrides.
     """
-    overrides = [word for key, value in row.settings.items() for word in (f"--{key}", str(value))]
-    return cell_key(AtelierCLI([(file.name, read_layer(file)) for file in (DEFAULTS, row.file)], overrides).resolved)
+    layers = [(file.name, read_layer(file)) for file in (DEFAULTS, row.file)]
+    return cell_key(AtelierCLI(layers, options(row.settings)).resolved)
 
 
 def with_key(before: Known | None, key: str, yaml_hash: str) -> Known:

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.workers import DataError, told
 from experiments.catalogue import find_file
-from experiments.errors import RunError, UserError, disk_is_full, sentence_of
+from experiments.errors import InterruptedRunError, RunError, UserError, disk_is_full, sentence_of
 from experiments.layers import UNITS, read_layer
 from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
 from experiments.request import Request, find_layers, read_request
@@ -69,7 +69,8 @@ def fit(argv: Sequence[str]) -> int:
     run = create_run(cli.config.runs_dir, cli.config.experiment, cli.config.seed_everything)
     os.environ[RUN_DIR_VARIABLE] = str(run.path)
     try:
-        return train(cli, run, ["fit", *argv], None)
+        with run.going_on():
+            return train(cli, run, ["fit", *argv], None)
     finally:
         del os.environ[RUN_DIR_VARIABLE]
 
@@ -110,6 +111,12 @@ def go_on(request: Request, argv: Sequence[str]) -> int:
             f"{run.path.name} holds no checkpoints/last.ckpt, it was stopped before the first was written: start anew"
             f" with `atelier fit --config {run.path / 'config.yaml'}`"
         )
+    with run.going_on():
+        return resume(request, run, argv)
+
+
+def resume(request: Request, run: RunDirectory, argv: Sequence[str]) -> int:
+    """Train on in ``run``, whose last checkpoint is there, with the changes that ``request`` asks for."""
     stored: list[Layer] = [(run.config.name, read_layer(run.config))]
     extra: list[Layer] = [(file.name, read_layer(file)) for file in map(find_file, request.configs)]
     cli = AtelierCLI([*stored, *extra], request.overrides)
@@ -134,6 +141,8 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
             raise
         raise said from error
     if checkpoint is not None and not opening.opened:
+        if cli.config_init.record is not None:
+            cli.config_init.record.close(trainer, cli.model)
         say(f"{show(run.path)} is finished already{asked_length(cli)}")
         return 0
     for line in summary(cli, run):
@@ -171,12 +180,6 @@ def way_on(run: RunDirectory) -> str:
     if run.last_checkpoint.is_file():
         return f"go on with `atelier fit --resume {show(run.path)}`"
     return f"no checkpoint was written yet in {show(run.path)}"
-
-
-class InterruptedRunError(RunError):
-    """Ctrl-C: nothing is wrong."""
-
-    exit_code = 130
 
 
 def summary(cli: AtelierCLI, run: RunDirectory) -> list[str]:

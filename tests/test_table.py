@@ -110,6 +110,9 @@ def test_a_mistake_costs_one_sentence(capfd, words, said):
         ({"protocol": "mimikry"}, "no use for 'mimikry': did you mean mimicry"),
         ({"facts": ["minuts"]}, "did you mean minutes"),
         ({"title": None}, "title expects str, got None"),
+        ({"columns": [*TABLE["columns"]] * 2}, "columns names 'FID' twice: give each a title of its own"),
+        ({"seeds": [0, 1, 0]}, "seeds names 0 twice: leave one out"),
+        ({"rows": [{"experiment": "x", "seeds": [3, 3]}]}, r"rows\[0\]\.seeds names 3 twice: leave one out"),
     ],
 )
 def test_a_mistake_in_a_file_names_its_place(changes, said):

@@ -1,0 +1,144 @@
+"""A run that goes on is seen to, one that was killed is not; what a kill left unsaid is said by the next resume."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import TINY, place, refused
+from command_line import fit as tiny
+from table_records import commit, cut_off, read, record, write
+
+from experiments.cli import main
+from experiments.locks import is_taken, take, taken
+from experiments.runs import goes_on
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from experiments.locks import take
+assert take(Path(sys.argv[1])) is not None
+os.write(1, b"held")
+time.sleep(60)
+"""
+
+
+def holder(file: Path) -> subprocess.Popen:
+    """Another process that holds the lock of ``file``."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(file)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.read(4) == b"held"
+    return process
+
+
+def test_a_lock_is_had_by_one_and_ends_with_its_process(tmp_path):
+    file = tmp_path / "lock"
+    assert is_taken(file) is None
+    process = holder(file)
+    assert is_taken(file)
+    assert take(file, patience=0.1) is None
+    process.kill()
+    process.communicate()
+    assert is_taken(file) is False
+    with taken(file) as mine, taken(file) as another:
+        assert (mine, another) == (True, False)
+        assert is_taken(file)
+    assert is_taken(file) is False
+
+
+def test_whoever_inherits_a_lock_holds_it_too(tmp_path):
+    file = tmp_path / "lock"
+    mine = take(file)
+    process = subprocess.Popen(["sleep", "60"], pass_fds=[mine])
+    os.close(mine)
+    assert is_taken(file)
+    process.kill()
+    process.wait()
+    assert is_taken(file) is False
+
+
+@pytest.mark.parametrize(
+    ("status", "live", "shown"),
+    [
+        ("running", True, "running"),
+        ("running", False, "cut off"),
+        ("running", None, "running"),  # of a run without a file to lock nothing is known
+        ("stopped", True, "running"),  # a resume that has not come to write so
+        ("failed: OSError", False, "failed: OSError"),
+    ],
+)
+def test_a_table_shows_whether_somebody_is_at_it(tmp_path, status, live, shown):
+    run = tmp_path / "runs" / "gan" / "a" / "0-s0"
+    write(run / "record.json", record(status=status, clock=cut_off(280)))
+    write(run / "checkpoints" / "last.ckpt", "")
+    if live is not None:
+        write(run / "command.txt", "atelier fit\n")
+    held = take(run / "command.txt") if live else None
+    assert goes_on(run) is live
+    ((line,), _) = read(tmp_path)
+    way_on = [] if shown == "running" else [f"to go on: `atelier fit --resume {run}`"]
+    assert line.marks == [shown, "280 of 700 kimg", *way_on]
+    if held is not None:
+        os.close(held)
+
+
+def test_a_committed_record_of_a_run_that_never_ended_goes_on_nowhere(tmp_path):
+    commit(tmp_path / "results", "a", status="running", clock=cut_off(280))
+    ((line,), _) = read(tmp_path)
+    assert line.marks == ["cut off", "280 of 700 kimg", "in full: `atelier fit gan/dcgan_mnist32`"]
+
+
+def test_what_asked_for_less_is_not_advised_to_go_on(tmp_path):
+    run = tmp_path / "runs" / "gan" / "a" / "0-s0"
+    write(run / "record.json", record(status="stopped", clock=cut_off(280, 400)))
+    write(run / "checkpoints" / "last.ckpt", "")
+    ((line,), _) = read(tmp_path)
+    assert line.marks == ["280 of 700 kimg", "in full: `atelier fit gan/dcgan_mnist32`"]
+
+
+@pytest.mark.usefixtures(place.__name__)
+def test_a_run_is_trained_by_one_process_at_a_time(capfd, monkeypatch):
+    run = tiny()
+    assert goes_on(run) is False
+    monkeypatch.setattr("experiments.runs.PATIENCE", 0.1)
+    process = holder(run / "command.txt")
+    capfd.readouterr()
+    said = refused(capfd, "fit", "--resume", str(run), "--clock.g_steps", "8")
+    assert said == f"{run.name} goes on in another process: wait for its end, or stop it first."
+    process.kill()
+    process.communicate()
+    assert main(["fit", "--resume", str(run), "--clock.g_steps", "8"]) == 0
+
+
+@pytest.mark.usefixtures(place.__name__)
+def test_training_needs_no_locks(monkeypatch):
+    def without(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without)
+    run = tiny()
+    assert json.loads((run / "record.json").read_text())["status"] == "finished"
+    assert goes_on(run) is None
+
+
+@pytest.mark.usefixtures(place.__name__)
+def test_a_kill_after_the_last_checkpoint_leaves_nothing_undone():
+    scored = TINY.replace("size: 8,", "size: 32,").replace("evaluation: null", "evaluation: {extractor: digits-cnn}")
+    Path("tiny.yaml").write_text(scored)
+    run = tiny("--evaluation.fakes", "20", "--checkpoint.monitor", "val/fid@digits-cnn")
+    whole = json.loads((run / "record.json").read_text())
+    assert whole["status"] == "finished"
+    assert len(whole["scores"][0]["history"]) == 3
+    killed = json.loads((run / "record.json").read_text())
+    killed |= {"status": "running", "clock": {**killed["clock"], "d_step": 2, "g_step": 2, "kimg": 0.016}}
+    del killed["scores"][0]["history"][2:], killed["scores"][0]["best"]
+    write(run / "record.json", killed)
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert json.loads((run / "record.json").read_text()) == whole
+    killed["clock"]["total_d_steps"] = 8
+    write(run / "record.json", killed)
+    assert main(["fit", "--resume", str(run)]) == 0  # a part is a part, even where nothing more is asked for
+    assert json.loads((run / "record.json").read_text()) == killed
