@@ -194,11 +194,16 @@ COMMANDS = {
         _contact_sheet,
     ),
     "table": Command(
-        "print a benchmark's table from the records that there are; without a name, list the tables",
+        "print a benchmark's table from the records that there are, or run what is missing; without a name, list them",
         """  atelier table [NAME | FILE.yaml] [options]
 
   --format NAME        rich (the default on a terminal), markdown (elsewhere), csv, latex or html
-  --runs_dir DIR       where local runs are looked for beside the committed ones (runs)""",
+  --runs_dir DIR       where local runs are looked for beside the committed ones (runs)
+  --run                first run what is missing, and go on with what was cut off; after Ctrl-C too
+  --dry_run            print the commands that --run would run, and how long each would take
+  --jobs N             N cells at a time, which share the cores unless OMP_NUM_THREADS is set (1; of slurm, all)
+  --executor NAME      local, or slurm: one job a cell, with --slurm.partition NAME, --slurm.gpus N (1) and
+                       --slurm.hours N (24); what else sbatch needs in its own SBATCH_* variables""",
         _table,
     ),
     "list": Command("name the experiments and the overlays", "  atelier list", _list),

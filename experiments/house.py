@@ -13,7 +13,9 @@ from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.collapse import CollapseWatch
 from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+from lightning_modules.callbacks.latent_scores import LatentScores
 from lightning_modules.callbacks.layer_sync import RankBatchNormSync
+from lightning_modules.callbacks.likelihood import LogLikelihood
 from lightning_modules.callbacks.progress import ProgressLine
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.samples import ImageGrid
@@ -23,6 +25,8 @@ HOUSE: dict[str, type[Callback]] = {
     "evaluation": GenerativeMetrics,
     "classification": ClassificationScores,
     "fidelity": FidelityScores,
+    "likelihood": LogLikelihood,
+    "latent": LatentScores,
     "samples": ImageGrid,
     "collapse": CollapseWatch,
     "checkpoint": Checkpoints,

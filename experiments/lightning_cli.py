@@ -118,7 +118,7 @@ class AtelierCLI(LightningCLI):
             config.record.experiment = config.experiment
         if config.checkpoint is None or config.checkpoint.monitor is None:
             return
-        if config.evaluation is None and config.classification is None and config.fidelity is None:
+        if all(config[scores] is None for scores in ("evaluation", "classification", "fidelity", "likelihood")):
             config.checkpoint.monitor = None
             return
         score, at, extractor = config.checkpoint.monitor.partition("@")

@@ -21,6 +21,8 @@ from experiments.train import parse, say
 from experiments.weights import check_weights, has_weights, read_checkpoint
 from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+from lightning_modules.callbacks.latent_scores import LatentScores
+from lightning_modules.callbacks.likelihood import LogLikelihood
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.scores import Scores
 
@@ -108,8 +110,8 @@ def build(cli: AtelierCLI, which: str | None) -> None:
     switch_off(cli, *WRITERS)
     cli.config.trainer.logger = False
     cli.build()
-    for callback in (cli.config_init.evaluation, cli.config_init.fidelity):
-        if isinstance(callback, GenerativeMetrics | FidelityScores):
+    for callback in (cli.config_init[name] for name in ("evaluation", "fidelity", "likelihood", "latent")):
+        if isinstance(callback, GenerativeMetrics | FidelityScores | LogLikelihood | LatentScores):
             callback.checkpoint = which
 
 
@@ -203,7 +205,7 @@ def predict(argv: Sequence[str]) -> int:
     """Write the predictions on the test data into a file that torch.load reads."""
     request, subject = prepare(argv, "predict", "--out")
     out = new_path(request.own.get("--out", "predictions.pt"))
-    switch_off(subject.cli, "evaluation", "classification", "fidelity")
+    switch_off(subject.cli, "evaluation", "classification", "fidelity", "likelihood", "latent")
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.cli.make_trainer(Path(folder))
         with users_mistakes():

@@ -103,7 +103,7 @@ def singles(module: GenerativeModule, n: int, y: Tensor | None, out: Path, name:
 
 def animate(module: GenerativeModule, latents: int, y: Tensor | None, path: Path) -> Path:
     """Write round trips through ``latents`` latents as an animated WebP."""
-    z = torch.stack([module.G.sample_z(WALKS) for _ in range(latents)])  # [K, walks, z_dim]
+    z = torch.stack([module.sample_z(WALKS) for _ in range(latents)])  # [K, walks, z_dim]
     if y is None and module.G.num_classes is not None:
         y = torch.randint(module.G.num_classes, (WALKS,), device=module.device)
     y = y if y is None else y.expand(WALKS)

@@ -119,7 +119,7 @@ class AtelierModule(L.LightningModule):
             )
 
     def panels(self) -> dict[str, Tensor]:
-        """Named pictures of this moment, uint8 [n, C, H, W], drawn from fixed noise."""
+        """Named pictures of this moment, uint8 [n, C, H, W] or a sheet [rows, columns, C, H, W], of fixed noise."""
         return {}
 
     # --- evaluation -----------------------------------------------------------------------------------------

@@ -13,19 +13,31 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_modules.adversarial import AdversarialModule, Terms
+from lightning_modules.augment.base import Augmentation, Unchanged
+from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating
+from lightning_modules.losses.classification import ClassificationTerm
 from lightning_modules.losses.penalties import BetweenPenalty, Penalty, PointPenalty
 from lightning_modules.losses.weights import WeightTerm
-from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.base import Discriminator, Generator, TwoHeadedDiscriminator, Verdict
+
+
+class Shown(NamedTuple):
+    """D's inputs before and after augmentation; both require a gradient where a penalty asks for it."""
+
+    plain: Tensor
+    changed: Tensor
 
 
 class Judged(NamedTuple):
-    """D's logits and the inputs they came from, which require a gradient where a penalty asks for it."""
+    """D's logits and the inputs they came from."""
 
     real: Tensor
     fake: Tensor
-    x: Tensor
-    fake_x: Tensor
+    x: Shown
+    fake_x: Shown
+    real_classes: Tensor  # what a second head says; of width 0 where there is none
+    fake_classes: Tensor
 
 
 class GAN(AdversarialModule):
@@ -42,6 +54,8 @@ class GAN(AdversarialModule):
         g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
         d_weight_terms: terms of D's objective that look at its weights, each of another name.
         g_weight_terms: terms of G's.
+        classification: a term on the answer of D's second head, which D then must have.
+        augment: a change of all that D sees, reals and fakes; none unless given.
         **players: the arguments of ``AdversarialModule``.
     """
 
@@ -56,6 +70,8 @@ class GAN(AdversarialModule):
         g_batch_factor: int = 1,
         d_weight_terms: Sequence[WeightTerm] = (),
         g_weight_terms: Sequence[WeightTerm] = (),
+        classification: ClassificationTerm | None = None,
+        augment: Augmentation | None = None,
         **players: Any,
     ) -> None:
         super().__init__(generator, discriminator, **players)
@@ -68,8 +84,19 @@ class GAN(AdversarialModule):
             raise ValueError(f"weight_clip must be above 0, got {weight_clip}")
         if g_batch_factor < 1 or (g_batch_factor > 1 and self.loss.relativistic):
             raise ValueError(f"g_batch_factor must be 1 or more, and 1 under a relativistic loss, got {g_batch_factor}")
+        if (classification is not None) != isinstance(discriminator, TwoHeadedDiscriminator):
+            raise ValueError(
+                "a classification term and a discriminator of two heads need each other, and here is one alone: give "
+                "both, or neither"
+            )
+        self.classification, self.augment = classification, augment or Unchanged()
         self.weight_clip, self.g_batch_factor = weight_clip, g_batch_factor
         self.d_weight_terms, self.g_weight_terms = list(d_weight_terms), list(g_weight_terms)
+
+    def check_data(self, data: StatesItsData) -> None:
+        """The base's; D's classes too."""
+        super().check_data(data)
+        self.check_classes(self.D.num_classes, data)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The base's; D's clips its weights after each step where asked to."""
@@ -83,12 +110,20 @@ class GAN(AdversarialModule):
         """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
         with torch.no_grad():
             fake = self.G(self.G.sample_z(len(x)), y)
+        return self.d_terms(x, fake, y)
+
+    def d_terms(self, x: Tensor, fake: Tensor, y: Tensor) -> Terms:
+        """D's objective on the reals ``x`` [N, ...] and ``fake`` [N, ...], both of ``y``."""
         due = [penalty for penalty in self.penalties if penalty.due(self.global_step)]
         judged = self.judge(x, fake, y, [penalty for penalty in due if isinstance(penalty, PointPenalty)])
+        self.augment.observe(judged.real, len(x))
         self.watch("d/real", judged.real)
         self.watch("d/fake", judged.fake)
         self.watch("d/gap", judged.real - judged.fake)
         terms = {"d/adv": self.loss.d(judged.real, judged.fake)}
+        if self.classification is not None:
+            term = self.classification.d(judged.real_classes, judged.fake_classes, y)
+            terms[f"d/{self.classification.name}"] = term
         for penalty in due:
             terms[f"d/{penalty.name}"] = penalty.every * self.penalise(penalty, judged, y)
         return terms | {f"d/{term.name}": term(self.D) for term in self.d_weight_terms}
@@ -96,32 +131,62 @@ class GAN(AdversarialModule):
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
         y_fake = torch.cat([y] * self.g_batch_factor)
-        fake = self.D(self.G(self.G.sample_z(len(y_fake)), y_fake), y_fake).float()
+        return self.g_terms(x, self.G(self.G.sample_z(len(y_fake)), y_fake), y, y_fake)
+
+    def g_terms(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor) -> Terms:
+        """G's objective on ``fake`` [M, ...] of ``y_fake``, beside the reals ``x`` [N, ...] of ``y``."""
+        fake_logits, classes = self.ask(self.augment(fake), y_fake)
         real = None
         if self.loss.relativistic:
             with torch.no_grad():
-                real = self.D(x, y).float()
-        return {"g/adv": self.loss.g(real, fake)} | {f"g/{term.name}": term(self.G) for term in self.g_weight_terms}
+                real = self.ask(self.augment(x), y).logits
+        terms = {"g/adv": self.loss.g(real, fake_logits)}
+        if self.classification is not None:
+            terms[f"g/{self.classification.name}"] = self.classification.g(classes, y_fake)
+        return terms | {f"g/{term.name}": term(self.G) for term in self.g_weight_terms}
+
+    def ask(self, x: Tensor, y: Tensor, eager: bool = False) -> Verdict:
+        """D on ``x`` [N, ...] in fp32, as half-precision losses overflow; a second head is eager even if compiled."""
+        if isinstance(self.D, TwoHeadedDiscriminator):
+            logits, classes = self.D.judge(x, y)
+            return Verdict(logits.float(), classes.float())
+        logits = (self.D.forward if eager else self.D)(x, y).float()
+        return Verdict(logits, logits.new_empty(len(x), 0))
 
     def judge(self, x: Tensor, fake: Tensor, y: Tensor, points: Sequence[PointPenalty]) -> Judged:
         """D on reals and fakes, in the way that the penalties at these ``points`` need it."""
-        x = x.detach().requires_grad_(any(penalty.at_real for penalty in points))
-        fake = fake.detach().to(x.dtype).requires_grad_(any(not penalty.at_real for penalty in points))
-        D = self.D.forward if points else self.D  # a compiled network has no double backward, its forward has
+        shown = self.show(x, [penalty for penalty in points if penalty.at_real])
+        shown_fake = self.show(fake.to(x.dtype), [penalty for penalty in points if not penalty.at_real])
+        eager = bool(points)  # a compiled network has no double backward, its forward has
         with self.precision(points):
             if self.one_pass:
-                real_logits, fake_logits = D(torch.cat([x, fake]), torch.cat([y, y])).split(len(x))
+                both = self.ask(torch.cat([shown.changed, shown_fake.changed]), torch.cat([y, y]), eager)
+                real, fakes = (Verdict(*parts) for parts in zip(*(part.chunk(2) for part in both), strict=True))
             else:
-                real_logits, fake_logits = D(x, y), D(fake, y)
-        return Judged(real_logits.float(), fake_logits.float(), x, fake)  # half-precision losses overflow
+                real, fakes = self.ask(shown.changed, y, eager), self.ask(shown_fake.changed, y, eager)
+        return Judged(real.logits, fakes.logits, shown, shown_fake, real.classes, fakes.classes)
+
+    def show(self, x: Tensor, points: Sequence[PointPenalty]) -> Shown:
+        """``x`` [N, ...] augmented, with gradients as the penalties at these ``points`` need them."""
+        plain = x.detach().requires_grad_(any(not penalty.after_augment for penalty in points))
+        changed = self.augment(plain)
+        return Shown(plain, changed if changed.requires_grad else changed.requires_grad_(bool(points)))
 
     def penalise(self, penalty: Penalty, judged: Judged, y: Tensor) -> Tensor:
         """The term of one penalty, a scalar."""
         with self.precision([penalty]):
             if isinstance(penalty, PointPenalty):
-                return penalty(*((judged.real, judged.x) if penalty.at_real else (judged.fake, judged.fake_x)))
+                logits, shown = (judged.real, judged.x) if penalty.at_real else (judged.fake, judged.fake_x)
+                return penalty(logits, shown.changed if penalty.after_augment else shown.plain)
             assert isinstance(penalty, BetweenPenalty)
-            return penalty(self.D.forward, judged.x, judged.fake_x, y)
+            if penalty.after_augment:
+                return penalty(self.D.forward, judged.x.changed, judged.fake_x.changed, y)
+            return penalty(lambda x, y: self.D.forward(self.augment(x), y), judged.x.plain, judged.fake_x.plain, y)
+
+    def finish_step(self) -> None:
+        """Let the augmentation follow D, then as the base does."""
+        self.note(self.augment.adapt(self.global_step))
+        super().finish_step()
 
     def precision(self, penalties: Sequence[Penalty]) -> AbstractContextManager[Any]:
         """Full precision where one of the penalties asks for it, else the trainer's."""

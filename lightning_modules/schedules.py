@@ -6,6 +6,8 @@ exactly, and the horizon is the run's own length, whatever unit the experiment g
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
+from itertools import accumulate
 from math import cos, pi
 
 
@@ -45,3 +47,30 @@ class Cosine(Schedule):
             return progress / self.warm_up
         done = (progress - self.warm_up) / (1 - self.warm_up)
         return self.final + (1 - self.final) * 0.5 * (1 + cos(pi * min(done, 1.0)))
+
+
+class Staircase(Schedule):
+    """10^(-i / per_decade) for growth^i units of the run, i = 0 .. stages - 1 (Burda et al. 2016, section 5).
+
+    At the paper's 8 stages a unit is an epoch where the run has 3280 of them; a shorter run passes all stages faster.
+
+    Args:
+        stages: how many.
+        growth: how much longer each is than the one before.
+        per_decade: stages in which the rate falls to a tenth.
+    """
+
+    def __init__(self, stages: int = 8, growth: int = 3, per_decade: float = 7.0) -> None:
+        if stages < 1 or growth < 1 or per_decade <= 0:
+            raise ValueError(
+                f"Staircase: give 1 or more stages, a growth of 1 or more and a per_decade above 0, got {stages}, "
+                f"{growth} and {per_decade}"
+            )
+        self.stages, self.per_decade = stages, per_decade
+        lengths = [growth**i for i in range(stages)]
+        self.units = sum(lengths)
+        self.starts = [end / self.units for end in accumulate(lengths[:-1])]  # of the second stage and those after it
+
+    def factor(self, progress: float) -> float:
+        """Constant within a stage."""
+        return 10 ** (-bisect_right(self.starts, progress) / self.per_decade)

@@ -266,3 +266,17 @@ def test_whole_images_keep_size_and_name():
     Image.fromarray(noise(1)[0]).save("a/small.png")
     with pytest.raises(ValueError, match="two images of the name small"):
         whole_images("a")
+
+
+def test_turns_by_exif_count_in_sets_alone_and_later_frames_nowhere():
+    upright, later = noise(2, seed=3)
+    exif = Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    for name in ("turned", "moving"):
+        Path(name).mkdir()
+    Image.fromarray(np.rot90(upright, 2).copy()).save("turned/a.png", exif=exif)
+    Image.fromarray(upright).save("moving/a.webp", save_all=True, append_images=[Image.fromarray(later)], lossless=True)
+    for name in ("turned", "moving"):
+        assert (image_set(name, Change(channels=1))[:][0, 0].numpy() == upright).all()
+    assert (whole_images("turned")["a"][0, 0].numpy() == np.rot90(upright, 2)).all()
+    assert (whole_images("moving")["a"][0, 0].numpy() == upright).all()

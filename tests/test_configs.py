@@ -32,7 +32,7 @@ def test_an_experiment_parses_is_measured_and_builds_and_has_a_length_if_it_has_
     assert yaml.safe_load(cli.text) == config
     clock = config["clock"] or {}
     assert sum(clock.get(unit) is not None for unit in ("g_steps", "kimg", "epochs")) == (name in TRAINED)
-    assert any(config[scores] is not None for scores in ("evaluation", "classification", "fidelity"))
+    assert any(config[scores] is not None for scores in ("evaluation", "classification", "fidelity", "likelihood"))
     assert not config["trainer"]["use_distributed_sampler"]
     assert config["trainer"]["num_sanity_val_steps"] == 0
     assert config["trainer"]["check_val_every_n_epoch"] is None

@@ -101,7 +101,7 @@ def test_a_metric_of_ones_own_that_needs_no_extractor_calls_none_and_bears_no_na
     given = protocol_for(reference, extractor, fakes=150, metrics=metrics)
     assert given.settings == "brighter_by=1"
     most = int(reference.images.max())
-    drawn = torch.cat([image for image, _ in fakes(noise, given, SHAPE)])
+    drawn = torch.cat([image for image, *_ in fakes(noise, given, SHAPE)])
     wanted = int((drawn.flatten(1).amax(1) > most + 1).sum())
     assert evaluate(noise, reference, given, extractor, metrics) == {"brighter": wanted}
     assert extractor.seen == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.metrics import presets, protocol
+from lightning_modules.metrics.conditional import AskedShare, IntraFrechetDistance
 from lightning_modules.metrics.extractors import Identity
 from lightning_modules.metrics.kid import KID
 from lightning_modules.metrics.neighbours import NearestNeighbours
@@ -114,6 +115,7 @@ def test_a_score_hangs_on_its_own_settings_alone(change: dict[str, int], scores:
 
 def test_every_score_of_ours_hangs_on_what_its_metric_states() -> None:
     metrics = [*standard_metrics(Identity((1, 2, 3), 6)), KID(), PRDC(), NearestNeighbours()]
+    metrics += [AskedShare(), IntraFrechetDistance()]
     for metric in metrics:
         stated = set().union(*(matters(name) for name in metric.names)) - set(matters("fid"))
         assert stated == metric.fields.keys()

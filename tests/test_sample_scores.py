@@ -59,7 +59,7 @@ class Blind(Identity):
 def test_an_evaluation_gives_what_the_metrics_give() -> None:
     reference, extractor = pictures(120, 1), Blind(SHAPE)
     protocol = protocol_for(reference, extractor, fakes=130, metrics=metrics())
-    drawn = torch.cat([image for image, _ in fakes(noise, protocol, SHAPE)])
+    drawn = torch.cat([image for image, *_ in fakes(noise, protocol, SHAPE)])
     direct = (
         SpectrumDistance(mean_spectrum([reference.images], SHAPE), SHAPE),
         Diversity(describe(reference.images), slices=8),

@@ -139,6 +139,7 @@ def test_a_perfect_image_is_infinite_and_the_record_stays_json(made, capsys):
     cost = record["cost"]
     assert cost["sample_shape"] == [1, 32, 40]
     assert cost["sampling_images_per_second"] > 0
+    assert "images_per_second" not in cost  # nothing was trained
 
 
 def test_the_network_is_matlabs_resizing_at_any_scale():

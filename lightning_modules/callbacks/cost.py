@@ -21,6 +21,7 @@ from lightning_modules.base import AtelierModule
 from lightning_modules.batches import rebuild
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.metrics.reference import BLOCK
+from lightning_modules.networks.base import Network
 
 ENOUGH_SECONDS = 0.1  # of timed sampling
 
@@ -137,24 +138,31 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def cost(trainer: L.Trainer, module: AtelierModule, images_per_second: float, sample: SampleCost) -> dict[str, Any]:
+def cost(
+    trainer: L.Trainer, module: AtelierModule, images_per_second: float | None, sample: SampleCost
+) -> dict[str, Any]:
     """What the run has cost so far, as plain values.
 
     Args:
         trainer: of the run.
         module: that it trains.
-        images_per_second: of training, evaluations included.
+        images_per_second: of training, evaluations included; None, and no entry, where nothing was trained.
         sample: what one sample costs; its entries are None as long as that is not known.
     """
     return {
-        "parameters": {name: count(net) for name, net in module.named_children() if name != "ema"},
+        "parameters": {name: count(net) for name, net in module.named_children() if is_counted(name, net)},
         "sample_shape": sample.shape,
         "flops_per_sample": sample.flops,
-        "images_per_second": round(images_per_second, 1),
+        **({} if images_per_second is None else {"images_per_second": round(images_per_second, 1)}),
         "sampling_images_per_second": sample.images_per_second,
         "peak_memory_mb": peak_memory(),
         "checkpoint_mb": checkpoint_size(trainer),
     }
+
+
+def is_counted(name: str, net: torch.nn.Module) -> bool:
+    """Whether ``net`` is a network of its own: no average of another, and no augmentation, which has no parameters."""
+    return name != "ema" and (isinstance(net, Network) or count(net) > 0)
 
 
 def count(net: torch.nn.Module) -> int:

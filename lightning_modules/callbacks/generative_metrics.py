@@ -15,7 +15,7 @@ from lightning_modules.callbacks.pictures import grid, show
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
-from lightning_modules.metrics.evaluate import floor, measure, protocol_for
+from lightning_modules.metrics.evaluate import evaluate, floor, measure, protocol_for
 from lightning_modules.metrics.extractors import extractor_for
 from lightning_modules.metrics.protocol import Protocol
 from lightning_modules.metrics.standard import standard_metrics
@@ -32,6 +32,8 @@ class DataWithReference(typing.Protocol):
 
 class GenerativeMetrics(Scores):
     """Scores of the generator, with their protocol and their floor, and the pictures that come with them.
+
+    Where a module has ``variants`` each is scored too, from the same noise, as ``fid_<variant>``.
 
     Args:
         extractor: ``inception``, a shipped one such as ``digits-cnn``, ``identity`` for the samples themselves, which
@@ -131,12 +133,23 @@ class GenerativeMetrics(Scores):
         if self.with_floor and self.floor_value is None:
             real = data.reference(self.floor_split)
             self.floor_value = floor(real, reference, self.protocol, extractor, self.metrics)
-        measured = measure(_generating(module).sample, reference, self.protocol, extractor, self.metrics)
-        self.keep(module, measured.scores)
+        measured = measure(_generating(module).sample_labelled, reference, self.protocol, extractor, self.metrics)
+        scores = dict(measured.scores)
+        for name, sample in _generating(module).variants.items():
+            scores |= of_variant(evaluate(sample, reference, self.protocol, extractor, self.metrics), name)
+            if self.floor_value is not None:
+                self.floor_value |= of_variant({score: self.floor_value[score] for score in measured.scores}, name)
+        self.keep(module, scores)
         if trainer.is_global_zero:
             for name, rows in measured.pictures.items():
                 show(trainer, module, name, grid(rows.flatten(0, 1), columns=rows.shape[1]))
-        return {f"{prefix}/{name}": value for name, value in measured.scores.items()}
+        return {f"{prefix}/{name}": value for name, value in scores.items()}
+
+
+def of_variant(scores: dict[str, float], name: str) -> dict[str, float]:
+    """``scores`` of another way to sample, named after it: ``fid_first@digits-cnn`` for ``fid@digits-cnn``."""
+    parts = [(score.partition("@"), value) for score, value in scores.items()]
+    return {f"{head}_{name}{at}{extractor}": value for (head, at, extractor), value in parts}
 
 
 def _generating(module: L.LightningModule) -> GenerativeModule:

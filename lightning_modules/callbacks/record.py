@@ -112,6 +112,23 @@ class RunRecord(Callback):
             self.write(trainer, pl_module)
 
     @rank_zero_only
+    def close(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write that a resumed run is finished: its last step was saved, and a kill came before the record said so."""
+        assert isinstance(pl_module, AtelierModule)
+        file = Path(trainer.default_root_dir) / "record.json"
+        if not file.is_file():
+            return
+        stored: dict[str, Any] = json.loads(file.read_bytes())
+        if stored["status"] == "finished" or trainer.global_step != stored["clock"]["total_d_steps"]:
+            return
+        blocks = [score_block(callback, best_of(trainer)) for callback in score_callbacks(trainer)]
+        for block, found in zip(stored["scores"], blocks, strict=False):
+            block |= {name: finite(value) for name, value in found.items() if name not in ("protocol", "floor")}
+        stored |= {"status": "finished", "wall_seconds": max(stored["wall_seconds"], round(self._earlier_seconds, 1))}
+        stored["clock"] |= pl_module.counters()
+        write_json(stored, file)
+
+    @rank_zero_only
     def measure(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """See once what a sample costs: no rank but the one that writes."""
         assert isinstance(pl_module, AtelierModule)
@@ -121,15 +138,13 @@ class RunRecord(Callback):
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write ``record.json``, whole or not at all."""
         assert isinstance(pl_module, AtelierModule)
-        text = json.dumps(finite(self.record(trainer, pl_module)), indent=2, allow_nan=False)
-        with replacing(Path(trainer.default_root_dir) / "record.json") as file:
-            file.write(text.encode() + b"\n")
+        write_json(finite(self.record(trainer, pl_module)), Path(trainer.default_root_dir) / "record.json")
 
     def record(self, trainer: L.Trainer, module: AtelierModule) -> dict[str, Any]:
         """The record of this moment, plain values only."""
-        scores = [callback for callback in trainer.callbacks if isinstance(callback, Scores)]  # type: ignore[attr-defined]
         seconds = time.monotonic() - self._start
-        images = module.images_seen - self._images_at_start
+        images = module.images_seen - self._images_at_start  # none in a test
+        speed = images / max(seconds, 1e-9) if images else None
         return {
             "schema": SCHEMA,
             "experiment": self.experiment,
@@ -140,8 +155,8 @@ class RunRecord(Callback):
             "wall_seconds": round(self._earlier_seconds + seconds, 1),
             "clock": {**module.counters(), "total_d_steps": max(trainer.max_steps, 0), "length": length(trainer)},
             **findings(trainer),
-            "scores": [score_block(callback, best_of(trainer)) for callback in scores],
-            "cost": cost(trainer, module, images / max(seconds, 1e-9), self._meter.found),
+            "scores": [score_block(callback, best_of(trainer)) for callback in score_callbacks(trainer)],
+            "cost": cost(trainer, module, speed, self._meter.found),
             "code": self._source,
             "versions": versions(),
             "hardware": hardware(trainer),
@@ -159,6 +174,17 @@ class RunRecord(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from there."""
         self._earlier_seconds, self._earlier_starts = state_dict["seconds"], state_dict["started"]
+
+
+def write_json(content: dict[str, Any], file: Path) -> None:
+    """Write a record, whole or not at all."""
+    with replacing(file) as target:
+        target.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def score_callbacks(trainer: L.Trainer) -> list[Scores]:
+    """Those that measure."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, Scores)]  # type: ignore[attr-defined]
 
 
 def finite(value: Any) -> Any:

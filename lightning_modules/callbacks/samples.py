@@ -14,7 +14,7 @@ class ImageGrid(Callback):
     """Writes ``samples/<name>-<images seen>.png`` before training and at each validation, and shows it to W&B.
 
     Args:
-        columns: of the grid; as square as it goes unless given.
+        columns: of the grid; as square as it goes unless given. A sheet brings its own.
     """
 
     def __init__(self, columns: int | None = None) -> None:
@@ -36,4 +36,5 @@ class ImageGrid(Callback):
         """Write every panel of the module."""
         assert isinstance(pl_module, AtelierModule)
         for name, images in pl_module.panels().items():
-            self.last = show(trainer, pl_module, name, grid(images, self.columns))
+            sheet = grid(images.flatten(0, 1), images.shape[1]) if images.ndim == 5 else grid(images, self.columns)
+            self.last = show(trainer, pl_module, name, sheet)

@@ -5,8 +5,8 @@ needs D(x) too; families then run D on the real batch in G's step as well.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
@@ -14,7 +14,7 @@ from torch.nn.functional import relu, softplus
 class AdversarialLoss(ABC):
     """A pair of objectives on D's logits."""
 
-    relativistic: ClassVar[bool] = False
+    relativistic: bool = False
 
     @abstractmethod
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -26,11 +26,22 @@ class AdversarialLoss(ABC):
 
 
 class NonSaturating(AdversarialLoss):
-    """Cross-entropy for D, -log D(G(z)) for G (Goodfellow et al. 2014, section 3)."""
+    """Cross-entropy for D, -log D(G(z)) for G (Goodfellow et al. 2014, section 3).
+
+    Args:
+        real_target: the probability t that D is to give to reals: 0.9 is one-sided label smoothing (Salimans et al.
+            2016, section 3.4), which leaves fakes at 0.
+    """
+
+    def __init__(self, real_target: float = 1.0) -> None:
+        if not 0.5 < real_target <= 1:
+            raise ValueError(f"{type(self).__name__}: real_target must be above 0.5 and at most 1, got {real_target}")
+        self.real_target = real_target
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
-        """-log sigma(D(x)) - log(1 - sigma(D(G(z))))."""
-        return softplus(-real).mean() + softplus(fake).mean()
+        """-t log sigma(D(x)) - (1 - t) log(1 - sigma(D(x))) - log(1 - sigma(D(G(z))))."""
+        loss = softplus(-real).mean() + softplus(fake).mean()
+        return loss if self.real_target == 1 else loss + (1 - self.real_target) * real.mean()
 
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """-log sigma(D(G(z)))."""
@@ -43,6 +54,17 @@ class Minimax(NonSaturating):
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """log(1 - sigma(D(G(z))))."""
         return -softplus(fake).mean()
+
+
+class DensityRatio(NonSaturating):
+    """Cross-entropy for D, the plain score for G: KL(fakes || reals), as D(x) is then the log ratio of their densities.
+
+    The generator's half of VEEGAN (Srivastava et al. 2017, algorithm 1), there with the opposite sign of D.
+    """
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """-D(G(z))."""
+        return -fake.mean()
 
 
 class LeastSquares(AdversarialLoss):
@@ -120,3 +142,30 @@ class RelativisticAverage(Relativistic):
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         """-log sigma(D(x) - E D(G(z))) - log sigma(E D(x) - D(G(z)))."""
         return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+
+
+class NoisyLabels(AdversarialLoss):
+    """Another loss, whose D now and then takes a real for a fake and a fake for a real; G's half is unchanged.
+
+    A real and a fake change places together, each pair with its own draw from the global random stream: of either kind
+    a share p is mistaken, as with flips one by one, and both kinds stay equally many.
+
+    Args:
+        loss: the other one; the non-saturating one unless given.
+        p: probability that a label is wrong.
+    """
+
+    def __init__(self, loss: AdversarialLoss | None = None, p: float = 0.05) -> None:
+        if not 0 <= p < 0.5:
+            raise ValueError(f"NoisyLabels: p must be 0 or more and below 0.5, got {p}")
+        self.loss, self.p = loss or NonSaturating(), p
+        self.relativistic = self.loss.relativistic
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The other loss's, of logits that have changed places."""
+        flipped = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device) < self.p
+        return self.loss.d(torch.where(flipped, fake, real), torch.where(flipped, real, fake))
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """The other loss's."""
+        return self.loss.g(real, fake)

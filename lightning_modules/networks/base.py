@@ -1,8 +1,9 @@
 """What a family may ask of a network: the base types that YAML files name and families import."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks.latents import Gaussian, Latent
@@ -29,14 +30,114 @@ class Generator(Network):
         """Map ``z`` [N, z_dim] and a condition ``y`` to samples [N, *out_shape]."""
 
 
+class Decoder(Generator):
+    """A generator of x in [-1, 1] that states the logits behind it, for likelihoods of pixels that are on or off."""
+
+    output_bias: nn.Parameter | None = None  # of the logits, one for each value of x, where there is one
+
+    @abstractmethod
+    def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Of each value of x being 1 and not -1: [N, *out_shape]."""
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """``z`` [N, z_dim] under ``y`` to the mean of x, 2 sigmoid(logits) - 1: [N, *out_shape]."""
+        return torch.tanh(0.5 * self.logits(z, y))
+
+
+class Encoder(Network):
+    """E(x, y) -> q(z | x, y), a normal distribution with independent dimensions."""
+
+    z_dim: int
+    num_classes: int | None = None
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each [N, z_dim], of ``x`` [N, C, H, W] in [-1, 1] under the condition ``y``."""
+
+
 class Discriminator(Network):
-    """D(x, y) -> logits, [N] or patches [N, h, w]; a critic's score where the loss is Wasserstein's."""
+    """D(x, y) -> logits, [N] or patches [N, h, w]; a critic's score where the loss is Wasserstein's.
+
+    Where a head of one logit follows on features, ``forward`` is ``verdict(features(x, y), y)``, so that other heads
+    can read the same features.
+    """
 
     blocks: nn.Sequential  # from the image to the head; Freeze-D (Mo et al. 2020) holds the first of them still
+    head: nn.Conv2d | nn.Linear  # from the features to one logit
+    num_classes: int | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Judge ``x`` [N, C, H, W] (or points [N, d]) under the condition ``y``."""
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """What the head judges of ``x``: [N, ...]; what the blocks put out unless said otherwise."""
+        return self.blocks(x)
+
+    def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """The logits [N] of ``features``."""
+        return self.head(features).flatten()
+
+
+class Verdict(NamedTuple):
+    """What a discriminator of two heads says."""
+
+    logits: Tensor
+    classes: Tensor  # [N, ...]: of the second head, class logits [N, K] above all
+
+
+class TwoHeadedDiscriminator(Discriminator):
+    """D with a second head, whose answer a classification term of the objective judges."""
+
+    @abstractmethod
+    def judge(self, x: Tensor, y: Tensor | None = None) -> Verdict:
+        """Both heads' answers to ``x`` [N, C, H, W] in one pass; the logits are those of ``forward``."""
+
+
+class FeedbackGenerator(Generator):
+    """G that can look at its image again: what is said of the first image goes into the second.
+
+    Attributes:
+        signal: channels of what is said, as maps.
+    """
+
+    signal: int
+
+    @abstractmethod
+    def again(self, z: Tensor, signal: Tensor, y: Tensor | None = None) -> Tensor:
+        """The second image [N, *out_shape] of ``z`` [N, z_dim] under ``signal`` [N, C, h, w] of any side."""
+
+
+class LatentEncoder(Network):
+    """E(x) -> z: an image, or a point, back to the noise [N, z_dim] that it was made of."""
+
+    z_dim: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """The code [N, z_dim] of ``x`` [N, C, H, W] (or points [N, d])."""
+
+
+class JointDiscriminator(Discriminator):
+    """D of pairs (x, z), each one point of the joint space: a row [N, C * H * W + z_dim].
+
+    As rows they can be mixed, penalised and concatenated like any other samples.
+
+    Attributes:
+        x_shape: of one image or point.
+        z_dim: length of z.
+    """
+
+    x_shape: tuple[int, ...]
+    z_dim: int
+
+    def pair(self, x: Tensor, z: Tensor) -> Tensor:
+        """``x`` [N, *x_shape] and ``z`` [N, z_dim] side by side: [N, prod(x_shape) + z_dim]."""
+        return torch.cat([x.flatten(1), z.to(x.dtype)], dim=1)
+
+    def part(self, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` [N, *x_shape] and ``z`` [N, z_dim] of a ``pair``."""
+        return pair[:, : -self.z_dim].unflatten(1, self.x_shape), pair[:, -self.z_dim :]
 
 
 class Upscaler(Network):

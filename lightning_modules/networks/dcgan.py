@@ -98,4 +98,4 @@ class DCGANDiscriminator(Discriminator):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
-        return self.head(self.blocks(x)).flatten()
+        return self.verdict(self.features(x))

@@ -98,9 +98,13 @@ class CollectionsDiscriminator(Discriminator):
         self.head = nn.Linear(maps[-1] * start(size, doublings=4) ** 2, 1)
         initialise(self, init, spectral_norm)
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The last maps of ``x`` [N, channels, size, size], flattened: [N, maps * side^2]."""
+        return self.blocks(x).flatten(1)
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
-        return self.head(self.blocks(x).flatten(1)).flatten()
+        return self.verdict(self.features(x))
 
 
 class DeepConvGenerator(Generator):
@@ -182,6 +186,10 @@ class DeepConvDiscriminator(Discriminator):
         self.head = nn.Linear(8 * width, 1)
         initialise(self, init or Orthogonal(), spectral_norm)
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The last maps of ``x`` [N, channels, size, size], summed over positions: [N, maps]."""
+        return self.blocks(x).sum(dim=(2, 3))
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
-        return self.head(self.blocks(x).sum(dim=(2, 3))).flatten()
+        return self.verdict(self.features(x))

@@ -146,6 +146,10 @@ class DenseNetDiscriminator(Discriminator):
         self.head = nn.Linear(maps, 1)
         initialise(self, init or He(), spectral_norm)
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of the last maps of ``x`` [N, channels, size, size] over positions: [N, maps]."""
+        return self.blocks(x).mean(dim=(2, 3))
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
-        return self.head(self.blocks(x).mean(dim=(2, 3))).flatten()
+        return self.verdict(self.features(x))

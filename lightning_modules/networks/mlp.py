@@ -9,12 +9,12 @@ from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.latents import Gaussian, Latent
 
 
-def hidden(width_in: int, width: int, depth: int) -> nn.Sequential:
-    """``depth`` blocks of a linear layer of ``width`` units and a ReLU."""
+def hidden(width_in: int, width: int, depth: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """``depth`` blocks of a linear layer of ``width`` units and an activation."""
     if depth < 1 or width < 1:
         raise ValueError(f"an MLP needs a depth and a width of 1 or more, got depth {depth} and width {width}")
     widths = [width_in] + [width] * depth
-    blocks = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
+    blocks = [nn.Sequential(nn.Linear(a, b), activation()) for a, b in pairwise(widths)]
     return nn.Sequential(*blocks)
 
 
@@ -64,6 +64,10 @@ class MLPDiscriminator(Discriminator):
         self.blocks = hidden(prod(in_shape), width, depth)
         self.head = nn.Linear(width, 1)
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The last hidden layer of ``x`` [N, *in_shape]: [N, width]."""
+        return self.blocks(x.flatten(1))
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, *in_shape] to logits [N]; ``y`` is not used."""
-        return self.head(self.blocks(x.flatten(1))).flatten()
+        return self.verdict(self.features(x))

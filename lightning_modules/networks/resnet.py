@@ -190,10 +190,10 @@ class ResNetDiscriminator(Discriminator):
         self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias if head_bias is None else head_bias)
         initialise(self, init or ResidualXavier(), spectral_norm)
 
-    def features(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the head judges of ``x`` [N, channels, size, size]: [N, maps of the last block]."""
         return self.pool(torch.relu(self.blocks(x)), dim=(2, 3))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
-        return self.head(self.features(x)).flatten()
+        return self.verdict(self.features(x))

@@ -95,6 +95,10 @@ class SNCNNDiscriminator(Discriminator):
         self.head = nn.Linear(maps * STARTS[size] ** 2, 1)
         initialise(self, init or Normal(), spectral_norm)
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The last maps of ``x`` [N, channels, size, size], flattened: [N, maps * side^2]."""
+        return self.blocks(x).flatten(1)
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N]; ``y`` is not used."""
-        return self.head(self.blocks(x).flatten(1)).flatten()
+        return self.verdict(self.features(x))

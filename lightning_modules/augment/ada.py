@@ -1,0 +1,67 @@
+"""Adaptive discriminator augmentation (Karras et al. 2020, section 3): as much augmentation as D's overfitting needs.
+
+The sign of D's logits of reals tells: r = E[sign D(x)] is 0 for a D that cannot know and 1 for one that is always sure.
+Every few steps p moves up where r lies above its target and down where it lies below, so fast that it could go from 0
+to 1 in 500 thousand images. Deviation: p has a ceiling, above which G would learn the augmentations themselves (figure
+4 shows it near 0.8 to 0.9); the authors' code has none. The sign must mean something: under a relativistic loss or a
+critic's, whose scores have no zero, ``Pipeline`` with a p of its own is the choice.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from lightning_modules.augment.pipeline import Operation, Pipeline
+
+
+class ADA(Pipeline):
+    """The pipeline at a probability that follows D. It starts at 0, where nothing is changed.
+
+    Args:
+        target: of r.
+        kimg: thousands of images in which p could go from 0 to 1.
+        every: steps of D between two moves of p.
+        ceiling: of p.
+        operations: blitting, geometry and colour unless given.
+    """
+
+    heard: Tensor  # since the last move, on this rank: sum of signs, number of verdicts, number of images
+
+    def __init__(
+        self,
+        target: float = 0.6,
+        kimg: float = 500,
+        every: int = 4,
+        ceiling: float = 0.8,
+        operations: Sequence[Operation] | None = None,
+    ) -> None:
+        super().__init__(0.0, operations)
+        if not -1 < target < 1:
+            raise ValueError(f"ADA: target is a mean of signs between -1 and 1, got {target}")
+        if kimg <= 0 or every < 1:
+            raise ValueError(f"ADA: kimg must be above 0 and every 1 or more, got {kimg} and {every}")
+        if not 0 <= ceiling <= 1:
+            raise ValueError(f"ADA: ceiling is a probability in [0, 1], got {ceiling}")
+        self.target, self.kimg, self.every, self.ceiling = target, kimg, every, ceiling
+        self.register_buffer("heard", torch.zeros(3))
+
+    @torch.no_grad()
+    def observe(self, real_logits: Tensor, images: int) -> None:
+        """Add the signs of ``real_logits``, D's verdicts on ``images`` augmented reals."""
+        signs = real_logits.detach().sign()
+        self.heard += torch.stack([signs.sum(), signs.new_tensor(signs.numel()), signs.new_tensor(images)])
+
+    @torch.no_grad()
+    def adapt(self, step: int) -> dict[str, Tensor]:
+        """Move p if ``step`` (from 1) is one of those, by what all ranks have heard; charts p and this rank's r."""
+        sign = self.heard[0] / self.heard[1].clamp_min(1)
+        if step % self.every == 0:
+            total = self.heard.clone()
+            if dist.is_available() and dist.is_initialized():
+                dist.all_reduce(total)
+            direction = (total[0] / total[1].clamp_min(1) - self.target).sign()
+            self.p.add_(direction * total[2] / (1000 * self.kimg)).clamp_(0, self.ceiling)
+            self.heard.zero_()
+        return {"augment/p": self.p, "augment/sign": sign}

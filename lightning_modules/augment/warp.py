@@ -1,0 +1,69 @@
+"""Affine warps of images through the sym6 wavelet (Karras et al. 2020, appendix B.2): a bilinear warp alone would blur.
+
+An image is enlarged twice by the wavelet's low-pass filter f, warped bilinearly there, and brought back by the same
+filter. Both changes of size are matrices here: y = Down warp(Up x Up^T) Down^T, and Down Up = I, since f is orthogonal
+to its own shifts by two (Daubechies 1992, section 8.1.1; coefficients of the least asymmetric filter of order 6).
+Deviation: beyond its border an image is continued by reflection however far one looks; the reflected image repeats
+itself after two sides, and one such period is enlarged. The authors' code pads by as much as the batch needs, at most
+by one image, which makes shapes depend on the draw.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+# fmt: off
+SYM6 = (
+    0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633,
+    0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
+    -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
+)
+# fmt: on
+TAPS = len(SYM6)
+# Where the filter has its centre of mass: pixel n of the image lies so far behind sample 2 n of the enlarged one.
+CENTRE = sum(k * tap for k, tap in enumerate(SYM6)) / sum(SYM6)
+
+
+def warp(x: Tensor, inverse: Tensor) -> Tensor:
+    """``x`` [N, C, H, W] warped by ``inverse`` [N, 2, 3].
+
+    Each takes a pixel's place (column, row, 1), in pixels from the image's centre, to the place in ``x`` that it shows.
+    """
+    H, W = x.shape[2:]
+    place = torch.stack(torch.meshgrid(places(x, W), places(x, H), indexing="xy"), dim=-1)  # [2 H + 10, 2 W + 10, 2]
+    source = torch.einsum("nij,hwj->nhwi", inverse[:, :, :2], place) + inverse[:, None, None, :, 2]
+    far = x.new_tensor([W - 1, H - 1])
+    sample = (2 * source + far + CENTRE) % (4 * far)
+    warped = grid_sample(up(x, H) @ x @ up(x, W).mT, sample / (2 * far) - 1, align_corners=True)
+    return down(x, H) @ warped @ down(x, W).mT
+
+
+def reflect(place: Tensor, far: int) -> Tensor:
+    """``place`` on the line that is folded at 0 and at ``far``, so that it lies between."""
+    return far - ((place % (2 * far)) - far).abs()
+
+
+def places(x: Tensor, side: int) -> Tensor:
+    """Where the samples lie from which ``down`` makes ``side`` pixels: pixels from the centre, [2 side + 10]."""
+    return (torch.arange(2 * side + TAPS - 2, device=x.device, dtype=x.dtype) - CENTRE) / 2 - (side - 1) / 2
+
+
+def up(x: Tensor, side: int) -> Tensor:
+    """The matrix [4 side - 3, side] that enlarges a period of a row of ``x`` and its reflection, first sample last."""
+    pixel = torch.arange(1 - TAPS // 2, 2 * side - 1, device=x.device)
+    sample = torch.arange(4 * side - 3, device=x.device)
+    filtered = 2 * taps_at(x, sample[:, None] - 2 * pixel)
+    return x.new_zeros(len(sample), side).index_add_(1, reflect(pixel, side - 1), filtered)
+
+
+def down(x: Tensor, side: int) -> Tensor:
+    """The matrix [side, 2 side + 10] that makes ``side`` pixels of twice as many samples."""
+    sample = torch.arange(2 * side + TAPS - 2, device=x.device)
+    return taps_at(x, sample - 2 * torch.arange(side, device=x.device)[:, None])
+
+
+def taps_at(x: Tensor, index: Tensor) -> Tensor:
+    """The filter's coefficients at ``index``, 0 outside of it; their sum is 1."""
+    taps = torch.tensor(SYM6, device=x.device, dtype=torch.float64)
+    known = (index >= 0) & (index < TAPS)
+    return ((taps / taps.sum()).to(x.dtype)[index.clamp(0, TAPS - 1)]) * known

@@ -1,0 +1,106 @@
+"""How well a family's encoder inverts its generator, at each validation and at a test."""
+
+import typing
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from datamodules.functional.keys import key
+from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.scores import Scores
+from lightning_modules.metrics.latent import LatentAgreement
+from lightning_modules.metrics.ranks import rank_and_world
+
+BLOCK = 100
+LATENT_STREAM = int.from_bytes(b"latent")  # keys this noise apart from that of the fakes
+
+
+@typing.runtime_checkable
+class Encodes(typing.Protocol):
+    """What the callback asks of a family beside what all families have."""
+
+    def codes(self, n: int) -> tuple[Tensor, Tensor]:
+        """Fresh noise z, and what the encoder makes of its images: [n, z_dim] each."""
+        ...
+
+
+class LatentScores(Scores):
+    """Scores E(G(z)) beside z as ``latent_correlation`` and ``latent_l1``.
+
+    Args:
+        samples: how many z are drawn, in blocks of 100 keyed by (seed, block).
+        seed: of the noise.
+
+    Attributes:
+        checkpoint: what a test evaluates, for the protocol.
+
+    Raises:
+        ValueError: for fewer than two samples; in ``setup``, for a family without an encoder.
+    """
+
+    def __init__(self, samples: int = 10_000, seed: int = 0) -> None:
+        super().__init__()
+        if samples < 2:
+            raise ValueError(f"latent: a correlation needs 2 samples or more, got {samples}")
+        self.samples, self.seed = samples, seed
+        self.weights: str | None = None
+        self.checkpoint: str | None = "last"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """How many z of which seed, whose weights."""
+        return {
+            "samples": self.samples,
+            "block": BLOCK,
+            "seed": self.seed,
+            "weights": self.weights,
+            "checkpoint": self.checkpoint,
+        }
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See that there is an encoder, before training starts."""
+        if not isinstance(pl_module, Encodes):
+            raise ValueError(
+                f"latent: scores a family whose encoder inverts a generator, not a {type(pl_module).__name__}; set it "
+                "to null"
+            )
+        assert isinstance(pl_module, AtelierModule)
+        self.weights = pl_module.weights_name
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score the untrained encoder, once in the life of a run."""
+        super().on_train_start(trainer, pl_module)
+        assert isinstance(pl_module, AtelierModule)
+        if trainer.global_step == 0 and not self.history:
+            pl_module.write_row(self.score(pl_module, "val"))
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, and log it as ``val/...``."""
+        if not trainer.sanity_checking:
+            assert isinstance(pl_module, AtelierModule)
+            pl_module.log_scores(self.score(pl_module, "val"))
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, and log it as ``test/...``."""
+        assert isinstance(pl_module, AtelierModule)
+        pl_module.log_scores(self.score(pl_module, "test"))
+
+    def score(self, module: AtelierModule, prefix: str) -> dict[str, float]:
+        """Measure and keep; each rank draws its share of the blocks, and random streams are left as they were."""
+        assert isinstance(module, Encodes)
+        rank, world = rank_and_world()
+        metric: LatentAgreement | None = None
+        devices = [module.device] if module.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            for block in range(rank, max(-(-self.samples // BLOCK), world), world):
+                torch.manual_seed(key(self.seed, LATENT_STREAM, block))
+                z, code = module.codes(BLOCK)
+                metric = metric or LatentAgreement(z.shape[1]).to(z.device)
+                count = max(self.samples - block * BLOCK, 0)
+                metric.update(z[:count], code[:count])
+        assert metric is not None
+        scores = {name: float(value) for name, value in metric.compute().items()}
+        self.keep(module, scores)
+        return {f"{prefix}/{name}": value for name, value in scores.items()}

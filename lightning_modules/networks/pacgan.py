@@ -1,0 +1,90 @@
+"""The networks of PacGAN's mixtures in the plane (Lin et al. 2018, section 4.1 and its code): MLPs, D's with maxout."""
+
+from itertools import pairwise
+from math import prod
+
+from torch import Tensor, nn
+
+from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.init import Normal
+from lightning_modules.networks.latents import Gaussian, Latent
+
+BATCH_NORM_RATE = 0.05  # at which the running statistics follow
+
+
+class Maxout(nn.Module):
+    """The largest of several linear maps, unit by unit (Goodfellow et al. 2013, eq. 1).
+
+    Args:
+        width_in: numbers in.
+        width: units.
+        pieces: linear maps of each unit.
+    """
+
+    def __init__(self, width_in: int, width: int, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+        self.linear = nn.Linear(width_in, width * pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [N, width_in] to [N, width]."""
+        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(2)
+
+
+class PlaneGenerator(Generator):
+    """z -> linear layers with batch norm and ReLU -> a linear layer.
+
+    Args:
+        out_shape: of one sample.
+        z_dim: length of z.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        latent: where z comes from; N(0, I) unless given.
+    """
+
+    def __init__(
+        self,
+        out_shape: tuple[int, ...] = (2,),
+        z_dim: int = 2,
+        width: int = 400,
+        depth: int = 4,
+        latent: Latent | None = None,
+    ) -> None:
+        super().__init__()
+        self.latent = latent or Gaussian()
+        self.z_dim, self.out_shape = z_dim, tuple(out_shape)
+        layers: list[nn.Module] = []
+        for before, after in pairwise([z_dim] + [width] * depth):
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after, momentum=BATCH_NORM_RATE), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(width, prod(out_shape)))
+        self.apply(Normal())
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """``z`` [N, z_dim] to samples [N, *out_shape]; ``y`` is not used."""
+        return self.layers(z).unflatten(1, self.out_shape)
+
+
+class MaxoutDiscriminator(Discriminator):
+    """A flattened sample, or pack of samples -> maxout layers -> one logit.
+
+    Args:
+        in_shape: of what is judged at once: (2,) for points, (2 m,) for packs of m.
+        width: units of a hidden layer.
+        pieces: linear maps of each unit.
+        depth: number of hidden layers.
+    """
+
+    def __init__(self, in_shape: tuple[int, ...] = (2,), width: int = 200, pieces: int = 5, depth: int = 3) -> None:
+        super().__init__()
+        layers = [Maxout(before, after, pieces) for before, after in pairwise([prod(in_shape)] + [width] * depth)]
+        self.blocks = nn.Sequential(*layers)
+        self.head = nn.Linear(width, 1)
+        self.apply(Normal())
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The last hidden layer of ``x`` [N, *in_shape]: [N, width]."""
+        return self.blocks(x.flatten(1))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """``x`` [N, *in_shape] to logits [N]; ``y`` is not used."""
+        return self.verdict(self.features(x))
