@@ -7,6 +7,7 @@ Deviations: the players move one after the other, each on a fresh draw, not all 
 sees are reconstructions and half samples, as many as there are images.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -75,7 +76,7 @@ class VAEGAN(AutoencodingModule, GAN):
         """D's, G's and E's."""
         return self.remember_learning_rates([*super().configure_optimizers(), self.e_optimizer(self.E.parameters())])
 
-    def training_step(self, batch: Any, batch_idx: int) -> None:
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of E and G."""
         opt_d, opt_g, opt_e = self.players()
         self.stop_clock(opt_g, opt_e)

@@ -162,5 +162,5 @@ def test_a_sheet_shows_a_class_a_column_and_a_noise_a_row(tmp_path):
     run = SimpleNamespace(default_root_dir=tmp_path, loggers=[], is_global_zero=True)
     shown = ImageGrid(columns=16)
     shown.write(run, gan)
-    picture = torch.from_numpy(np.array(Image.open(shown.last)))
-    assert torch.equal(picture[None], grid(sheet.flatten(0, 1), columns=3))
+    with Image.open(shown.last) as picture:
+        assert torch.equal(torch.from_numpy(np.array(picture))[None], grid(sheet.flatten(0, 1), columns=3))

@@ -1,6 +1,7 @@
 """Laws of the scores of a generator that is asked for classes: by hand, whatever the batches, and only with labels."""
 
 from dataclasses import replace
+from math import isnan
 
 import pytest
 import torch
@@ -80,10 +81,11 @@ def test_batches_and_their_order_do_not_matter(batch):
     assert intra(fake, y, real, real_y, shuffled(60, batch)) == pytest.approx(intra(fake, y, real, real_y))
 
 
-def test_a_class_of_one_image_is_named():
-    x, y = torch.randn(5, 2), torch.tensor([0, 0, 1, 1, 2])
-    with pytest.raises(ValueError, match="of class 2 there are 1 in the reference"):
-        intra(x, y, x, y)
+def test_a_class_of_one_image_has_no_distance():
+    x, y, one = torch.randn(6, 2), torch.tensor([0, 0, 1, 1, 2, 2]), torch.tensor([0, 0, 1, 1, 2, 1])
+    assert isnan(intra(x, one, x, y))
+    with pytest.raises(ValueError, match="the reference has 1 of class 2"):
+        intra(x, y, x, one)
 
 
 # --- classification accuracy --------------------------------------------------------------------------------

@@ -96,6 +96,12 @@ def test_a_learned_variance_is_learned_to_be_the_error_s() -> None:
     assert not Gaussian(1.0).log_variance.requires_grad
 
 
+def test_a_protocol_says_which_likelihood() -> None:
+    assert Bernoulli(True).described == {"likelihood": "bernoulli", "binarised": True}
+    assert Gaussian(0.25).described == {"likelihood": "gaussian", "variance": 0.25}
+    assert Gaussian(0.25, learned=True).described == {"likelihood": "gaussian", "variance": "learned"}
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="variance must be above 0"):
         Gaussian(0.0)

@@ -192,7 +192,7 @@ def feeding_seconds(data: ImageDataModule, batches: int = 200) -> float:
     stream, seconds = iter(data.train_dataloader()), []
     for _ in range(batches):
         start = time.perf_counter()
-        images, _ = next(stream)
+        images = next(stream)[0]
         from_uint8(images)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)

@@ -88,9 +88,9 @@ class Checkpoints(Checkpoint):
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
         improved = trainer.strategy.broadcast(self.improved(trainer))  # ranks may differ in the last bit
-        self.save_last(trainer)
-        if improved:
+        if improved:  # first: a run killed in between comes here again
             trainer.save_checkpoint(self.path(trainer, "best"))
+        self.save_last(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Save the last."""

@@ -110,7 +110,6 @@ class LogLikelihood(Scores):
     def score(self, trainer: L.Trainer, module: L.LightningModule, prefix: str, done: bool) -> None:
         """Keep and log the scores; the ranks' shares come together here."""
         assert isinstance(module, VAE)
-        self._protocol |= module.likelihood.described  # a learned variance is another now
         counts = sorted({self.early_samples, self.samples}) if done else [self.early_samples]
         scores = self.measure(module, reference(trainer, self.split), counts)
         self.keep(module, scores)

@@ -126,5 +126,5 @@ class Gaussian(Likelihood):
 
     @property
     def described(self) -> dict[str, Any]:
-        """Name, and the variance."""
-        return {"likelihood": self.name, "variance": float(self.log_variance.detach().exp())}
+        """Name, and the variance where it stays what it is."""
+        return {"likelihood": self.name, "variance": "learned" if self.learned else float(self.log_variance.exp())}

@@ -85,18 +85,8 @@ class ClassSums(Accumulator):
             self.outer[label] += features.T @ features
             self.count[label] += len(features)
 
-    def moments(self, side: str) -> list[Moments]:
-        """Of each class: of all that this rank has seen, or inside ``compute`` of what all ranks have.
-
-        Raises:
-            ValueError: for a class of fewer than two images; ``side`` says whose.
-        """
-        for label, count in enumerate(self.count.tolist()):
-            if count < 2:
-                raise ValueError(
-                    f"An intra-class distance needs two images of each class on each side, and of class {label} there "
-                    f"are {count} {side}: take more images, or remove the metric."
-                )
+    def moments(self) -> list[Moments]:
+        """Of each class: of all that this rank has seen, or inside ``compute`` of what all ranks have."""
         each = zip(self.total, self.outer, self.count.tolist(), strict=True)
         return [moments_of_sums(total, outer, count) for total, outer, count in each]
 
@@ -112,13 +102,26 @@ class ClassMoments(ClassSums, Statistic):
         self.size = 8 * setting.classes * (setting.dim + 1) * setting.dim
 
     def compute(self) -> Tensors:
-        """``mean`` [K, d] and ``cov`` [K, d, d] over all ranks, float64."""
-        mean, cov = zip(*self.moments("in the reference"), strict=True)
+        """``mean`` [K, d] and ``cov`` [K, d, d] over all ranks, float64.
+
+        Raises:
+            ValueError: for a class of fewer than two images.
+        """
+        for label, count in enumerate(self.count.tolist()):
+            if count < 2:
+                raise ValueError(
+                    f"An intra-class distance needs two images of each class, and the reference has {count} of class "
+                    f"{label}: take more of them, or remove IntraFrechetDistance."
+                )
+        mean, cov = zip(*self.moments(), strict=True)
         return {"mean": torch.stack(mean), "cov": torch.stack(cov)}
 
 
 class IntraFrechetDistance(ClassSums, EvaluationMetric):
-    """``intra_fid``: the mean over classes of the squared Fréchet distance to the reference's images of the class."""
+    """``intra_fid``: the mean over classes of the squared Fréchet distance to the reference's images of the class.
+
+    Not a number where a class has fewer than two samples, as in a trial of a few fakes.
+    """
 
     names = ("intra_fid",)
     higher_is_better = False
@@ -137,7 +140,9 @@ class IntraFrechetDistance(ClassSums, EvaluationMetric):
         self.register_buffer("cov", known["cov"].reshape(classes, dim, dim), persistent=False)
 
     def compute(self) -> Tensors:
-        """``intra_fid`` over all ranks: a scalar, float64."""
+        """``intra_fid`` over all ranks: a scalar, float64; NaN where a class has fewer than two samples."""
+        if self.count.min() < 2:
+            return {"intra_fid": self.total.new_tensor(torch.nan)}
         real = map(Moments, self.mean, self.cov)
-        distances = [frechet_distance(a, b) for a, b in zip(real, self.moments("among the samples"), strict=True)]
+        distances = [frechet_distance(a, b) for a, b in zip(real, self.moments(), strict=True)]
         return {"intra_fid": torch.stack(distances).mean()}
