@@ -18,7 +18,7 @@ TABLES = ROOT / "tables"
 KEYS = TABLES / "keys.yaml"
 OF = ("last", "best", "first", "floor")
 BETTER = ("lower", "higher")
-FACTS = ("experiment", "kimg", "minutes")
+FACTS = ("experiment", "kimg", "minutes", "parameters")
 EVALUATIONS = "evaluations"  # whose mean a score is: what a protocol's ``seed`` does not say
 
 

@@ -9,12 +9,11 @@ from html import escape
 from statistics import fmean
 from typing import Any
 
-from experiments.table_cells import rounded
+from experiments.table_facts import FACTS, NOTHING
 from experiments.table_figures import Figure, Line
 from experiments.table_file import Column, Table
 
 ARROWS = {"lower": "↓", "higher": "↑"}
-NOTHING = "–"
 MINUS = "\N{MINUS SIGN}"
 CODE = re.compile(r"`([^`]*)`")
 UNBOUNDED = 10_000  # characters: wider than any table
@@ -53,7 +52,7 @@ def sheet(table: Table, found: Sequence[Line], said: Sequence[str]) -> Sheet:
             columns.append(("published", False, [published(figure) for figure in figures]))
             columns.append(("difference", False, [difference(figure) for figure in figures]))
     for fact in table.facts:
-        columns.append((fact, fact == "experiment", [FACT[fact](one) for one in found]))
+        columns.append((fact, fact == "experiment", [FACTS[fact](one) for one in found]))
     columns.append(("runs", False, [runs(one) for one in found]))
     marks = ["; ".join(one.marks) for one in found]
     has_marks = any(marks)
@@ -113,28 +112,6 @@ def runs(line: Line) -> str:
     """How many runs there are, of how many."""
     have, want = len(line.filled.counted), len(line.filled.seeds)
     return str(want) if have == want else f"{have} of {want}"
-
-
-def kimg(line: Line) -> str:
-    """Thousands of images seen."""
-    seen = [float(result.clock["kimg"]) for result in line.results]
-    return rounded(fmean(seen)) if seen else NOTHING
-
-
-def minutes(line: Line) -> str:
-    """Of one run, and on what where that was the same for all."""
-    if not line.results:
-        return NOTHING
-    devices = {result.device for result in line.results}
-    on = f" ({devices.pop()})" if len(devices) == 1 else ""
-    return f"{rounded(fmean(result.minutes for result in line.results))}{on}"
-
-
-FACT: Mapping[str, Callable[[Line], str]] = {
-    "experiment": lambda line: f"`{line.filled.wanted.experiment}`",
-    "kimg": kimg,
-    "minutes": minutes,
-}
 
 
 def notes(table: Table, found: Sequence[Line]) -> list[str]:

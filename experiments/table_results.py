@@ -57,6 +57,7 @@ class Result:
     dirty: bool
     device: str
     blocks: tuple[Block, ...]
+    parameters: Mapping[str, int] = field(default_factory=dict)  # of each network
 
     @property
     def share(self) -> float:
@@ -141,6 +142,7 @@ def _result(content: dict[str, Any], shown: str, committed: bool) -> Result:
         dirty=content["code"]["dirty"] is True,
         device=hardware["gpu"] or ("1 thread" if threads == 1 else f"{threads} threads"),
         blocks=tuple(_block(block) for block in content["scores"]),
+        parameters=(content.get("cost") or {}).get("parameters") or {},
     )
 
 

@@ -4,8 +4,10 @@ Each training image has noise of its own, which is learned with the generator: m
 l(G(z_i), x_i), every z_i in the unit ball. Samples come from a Gaussian of full covariance fitted to all z_i. With
 ``code_lr: 0`` the noise stays as it was drawn, and G is the plain regression from noise to image, whose answer to new
 noise is a mean of images: a blur.
-Deviations: the noise starts as N(0, I / z_dim), projected into the ball, not as the images' principal components. G has
-the optimizer that the experiment names; the noise follows plain gradient steps, as in the paper, where both do.
+The noise starts as N(0, I / z_dim) or, with ``pca_start``, as the images' whitened principal components, both projected
+into the ball. From noise G first learns the mean image, until each image has come some ten times.
+Deviation: G has the optimizer that the experiment names; the noise follows plain gradient steps, as in the paper, where
+both do.
 """
 
 from collections.abc import Sequence
@@ -15,12 +17,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lightning_modules.contract import NumbersItsItems, StatesItsData
+from datamodules.functional.keys import key
+from lightning_modules.contract import GivesReference, NumbersItsItems, StatesItsData
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.losses.laplacian import LaplacianL1
 from lightning_modules.losses.reconstruction import MSE, ReconstructionLoss
 from lightning_modules.networks.base import Generator
 from lightning_modules.one_player import OnePlayerModule
+
+PCA_STREAM = 2  # keys the randomised PCA's noise apart from all other
+PCA_IMAGES = 10_000  # from which the components are found
+BLOCK = 1000  # images at a time
 
 
 class GLO(GenerativeModule, OnePlayerModule):
@@ -31,6 +38,7 @@ class GLO(GenerativeModule, OnePlayerModule):
         images: number of training images, each of which has a row in the table of noise.
         losses: terms of the objective, each of another name; Lap1 and the squared error unless given.
         code_lr: learning rate of the noise; 0 leaves it as it was drawn. It falls as the weights' does.
+        pca_start: start from the images' principal components.
         **shared: the arguments of ``OnePlayerModule``.
     """
 
@@ -44,6 +52,7 @@ class GLO(GenerativeModule, OnePlayerModule):
         images: int,
         losses: Sequence[ReconstructionLoss] | None = None,
         code_lr: float = 10.0,
+        pca_start: bool = False,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -51,7 +60,7 @@ class GLO(GenerativeModule, OnePlayerModule):
             raise ValueError(f"images must be 2 or more, as a Gaussian is fitted to their noise, got {images}")
         if code_lr < 0:
             raise ValueError(f"code_lr must not be negative, got {code_lr}")
-        self.G, self.code_lr = generator, code_lr
+        self.G, self.code_lr, self.pca_start = generator, code_lr, pca_start
         self.losses = [LaplacianL1(), MSE()] if losses is None else list(losses)
         names = [loss.name for loss in self.losses]
         if len(set(names)) < len(names):
@@ -96,6 +105,20 @@ class GLO(GenerativeModule, OnePlayerModule):
         data.indexed = True
         if self.trainer.precision == "16-mixed":
             raise ValueError("GLO's noise follows unscaled gradients: set trainer.precision to bf16-mixed or 32-true")
+
+    def on_fit_start(self) -> None:
+        """As in the base; the noise of a run that begins here starts from the images where it shall."""
+        super().on_fit_start()
+        if not self.pca_start or self._resumed or self.init_from is not None:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, GivesReference):
+            raise ValueError(
+                f"pca_start asks {type(data).__name__} for all training images, and it has no reference: omit it"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(key(self.seed, PCA_STREAM))
+            self.codes.copy_(into_ball(principal_codes(data.reference("train"), len(self.mean))))
 
     def terms(self, x: Tensor, y: Tensor, item: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Each loss between G's images of the codes of ``item`` [N] and the images ``x`` that have them."""
@@ -149,6 +172,22 @@ class GLO(GenerativeModule, OnePlayerModule):
         if len(self.G.out_shape) != 3 or self.G.num_classes is not None:
             return super().panels()
         return {**super().panels(n), "codes": self.generate_image(self.codes[:n])}
+
+
+def principal_codes(images: Any, z_dim: int) -> Tensor:
+    """Whitened principal components of ``images`` (``s[i:j]`` [n, ...]), over sqrt(z_dim): [N, z_dim] on the CPU.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    known = images[:PCA_IMAGES].cpu().flatten(1).float()
+    if z_dim > min(known.shape):
+        raise ValueError(f"{z_dim} principal components are more than {known.shape[0]} images of {known.shape[1]} have")
+    mean = known.mean(0)
+    _, scale, axes = torch.pca_lowrank(known - mean, q=z_dim, center=False, niter=4)
+    whiten = axes * ((len(known) - 1) / z_dim) ** 0.5 / scale.clamp_min(1e-6 * scale[0])
+    blocks = (images[start : start + BLOCK].cpu().flatten(1).float() for start in range(0, len(images), BLOCK))
+    return torch.cat([(block - mean) @ whiten for block in blocks])
 
 
 def into_ball(codes: Tensor) -> Tensor:

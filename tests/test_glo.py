@@ -19,7 +19,7 @@ from datamodules.stream import IndexedBatch
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
-from lightning_modules.glo import GLO, into_ball
+from lightning_modules.glo import GLO, into_ball, principal_codes
 from lightning_modules.losses.reconstruction import L1, MSE
 from lightning_modules.networks.base import Generator
 from lightning_modules.networks.dcgan import DCGANGenerator
@@ -108,6 +108,31 @@ def test_codes_start_in_the_ball_and_not_at_one_place() -> None:
     assert codes.norm(dim=1).max() <= 1 + 1e-6
     assert codes.mean(0).abs().max() < 0.05
     assert codes.std(0).min() > 0.2
+
+
+def test_principal_codes_are_white_and_in_the_order_of_the_images() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1500, 6) @ torch.diag(torch.tensor([9.0, 5.0, 3.0, 0.1, 0.1, 0.1])) + 4
+    codes = principal_codes(x, 3)
+    assert torch.allclose(torch.cov(codes.T), torch.eye(3) / 3, atol=1e-4)
+    centred = x - x.mean(0)
+    axes = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
+    exact = centred @ axes.T
+    exact = exact / exact.std(0) / 3**0.5
+    signs = (codes * exact).sum(0).sign()
+    assert torch.allclose(codes * signs, exact, atol=1e-2)
+    with pytest.raises(ValueError, match="7 principal components are more than 1500 images of 6 have"):
+        principal_codes(x, 7)
+
+
+def test_a_run_starts_from_the_images(tmp_path: Path) -> None:
+    module = glo(code_lr=0.0, pca_start=True)
+    data = Digits(size=8, batch_size=50)
+    trainer(tmp_path, max_steps=1).fit(module, datamodule=data)
+    same_class = data.reference("train").labels[:, None] == data.reference("train").labels
+    distances = torch.cdist(module.codes, module.codes)
+    assert distances[same_class].mean() < 0.8 * distances[~same_class].mean()
+    assert module.codes.norm(dim=1).max() <= 1 + 1e-6
 
 
 # --- the Gaussian -------------------------------------------------------------------------------------------
@@ -237,7 +262,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> 
     def run(name: str, *callbacks: L.Callback, validations: int = 0) -> dict[str, Any]:
         last = tmp_path / name / "checkpoints" / "last.ckpt"
         torch.manual_seed(0)
-        module = glo(schedule=Linear(), ema=EMASettings(decay=0.9), losses=[MSE(), L1(0.5)])
+        module = glo(schedule=Linear(), ema=EMASettings(decay=0.9), losses=[MSE(), L1(0.5)], pca_start=True)
         clock = Clock(g_steps=20, validations=validations)
         fit = trainer(tmp_path / name, clock, Checkpoints(every_steps=10), *callbacks)
         data = Digits(size=8, batch_size=100, augment=[Shift(1)])  # an epoch is 14.4 batches

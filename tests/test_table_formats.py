@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from table_records import commit, read, table
 
+from experiments import table_facts, table_file
 from experiments.table import assemble
 from experiments.table_file import find_table, tables
 from experiments.table_render import as_csv, html, latex, markdown, sheet, show
@@ -115,3 +116,7 @@ def test_the_terminal_shows_brackets_and_marks_as_they_are(page, capsys):
     assert "[bold]x[/bold]" in shown
     assert ": seen twice\n" in shown
     assert "`" not in shown
+
+
+def test_every_fact_that_a_file_may_name_can_be_shown():
+    assert set(table_facts.FACTS) == set(table_file.FACTS)
