@@ -9,17 +9,16 @@ import torch
 from test_ranks import both, strategy
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from toys import Finite, batches, dcgans, distance, same, sgd, trainer, weights
+from toys import Finite, dcgans, distance, same, sgd, trainer, weights
 
 from datamodules.augment import Shift
 from datamodules.digits import Digits
 from datamodules.functional.quantise import from_uint8
-from datamodules.mixtures import Ring
 from datamodules.stream import IndexedBatch
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
-from lightning_modules.glo import GLO, into_ball, principal_codes
+from lightning_modules.glo import GLO, into_ball
 from lightning_modules.losses.reconstruction import L1, MSE
 from lightning_modules.networks.base import Generator
 from lightning_modules.networks.dcgan import DCGANGenerator
@@ -110,31 +109,6 @@ def test_codes_start_in_the_ball_and_not_at_one_place() -> None:
     assert codes.std(0).min() > 0.2
 
 
-def test_principal_codes_are_white_and_in_the_order_of_the_images() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(1500, 6) @ torch.diag(torch.tensor([9.0, 5.0, 3.0, 0.1, 0.1, 0.1])) + 4
-    codes = principal_codes(x, 3)
-    assert torch.allclose(torch.cov(codes.T), torch.eye(3) / 3, atol=1e-4)
-    centred = x - x.mean(0)
-    axes = torch.linalg.svd(centred, full_matrices=False).Vh[:3]
-    exact = centred @ axes.T
-    exact = exact / exact.std(0) / 3**0.5
-    signs = (codes * exact).sum(0).sign()
-    assert torch.allclose(codes * signs, exact, atol=1e-2)
-    with pytest.raises(ValueError, match="7 principal components are more than 1500 images of 6 have"):
-        principal_codes(x, 7)
-
-
-def test_a_run_starts_from_the_images(tmp_path: Path) -> None:
-    module = glo(code_lr=0.0, pca_start=True)
-    data = Digits(size=8, batch_size=50)
-    trainer(tmp_path, max_steps=1).fit(module, datamodule=data)
-    same_class = data.reference("train").labels[:, None] == data.reference("train").labels
-    distances = torch.cdist(module.codes, module.codes)
-    assert distances[same_class].mean() < 0.8 * distances[~same_class].mean()
-    assert module.codes.norm(dim=1).max() <= 1 + 1e-6
-
-
 # --- the Gaussian -------------------------------------------------------------------------------------------
 
 
@@ -164,43 +138,6 @@ def test_samples_are_of_the_fitted_gaussian() -> None:
     module.codes.copy_(torch.tensor([[0.3, 0.4], [0.3, 0.4]]))  # no spread at all
     module.fit_gaussian()
     assert torch.allclose(module.sample(3), torch.tensor([[0.4, 0.4]]).expand(3, 2))
-
-
-# --- data ---------------------------------------------------------------------------------------------------
-
-
-def test_batches_tell_which_images_they_hold() -> None:
-    plain, data = Digits(size=8, batch_size=100, seed=5), Digits(size=8, batch_size=100, seed=5)
-    data.indexed = True
-    images = data.reference("train")
-    for _, known, batch in zip(range(40), plain.train_dataloader(), data.train_dataloader(), strict=False):
-        assert isinstance(batch, IndexedBatch)
-        assert torch.equal(batch.x, known[0])  # the order is what it was
-        assert torch.equal(batch.y, known[1])
-        assert torch.equal(images.images[batch.item], batch.x)
-        assert torch.equal(images.labels[batch.item], batch.y)
-        shown = data.on_after_batch_transfer(batch, 0)
-        assert isinstance(shown, IndexedBatch)
-        assert torch.equal(shown.x, from_uint8(images.images[batch.item]))
-        assert torch.equal(shown.item, batch.item)
-
-
-def test_points_are_numbered_too(tmp_path: Path) -> None:
-    module = GLO(MLPGenerator((2,), width=4), 80, losses=[MSE()])
-    trainer(tmp_path, max_steps=2).fit(module, datamodule=Ring(points_per_mode=10, batch_size=16))
-    assert module.images_seen == 32
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (Digits(size=8, batch_size=4), "noise of 7 images, the data module trains on 1437: set model.init_args.images"),
-        (Finite(batches(1)), "which images a batch holds, which Finite cannot tell"),
-    ],
-)
-def test_data_without_numbers_or_of_another_number_are_refused(tmp_path: Path, data: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        trainer(tmp_path, max_steps=1).fit(glo(7), datamodule=data)
 
 
 @pytest.mark.parametrize(
