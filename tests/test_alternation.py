@@ -219,7 +219,8 @@ def test_each_update_starts_without_gradient(tmp_path: Path) -> None:
             kept[player is self.D].append([p.grad.clone() for p in player.parameters()])  # type: ignore[union-attr]
 
     kept: dict[bool, list[list[Tensor]]] = {True: [], False: []}
-    module = Kept(*told_gan().children(), d_optimizer=sgd(0.0), g_optimizer=sgd(0.0), n_gen=2)
+    told = told_gan()
+    module = Kept(told.G, told.D, d_optimizer=sgd(0.0), g_optimizer=sgd(0.0), n_gen=2)
     trainer(tmp_path, max_steps=3).fit(module, datamodule=Finite(batches_with_noise(1)))  # the same batch three times
     for first, *others in kept.values():
         assert sum(float(gradient.abs().sum()) for gradient in first) > 0.1

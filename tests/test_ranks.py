@@ -144,7 +144,8 @@ class BadOnOne(ToldGAN):
 def diverging(rank: int, folder: Path) -> dict[str, Any]:
     """Whether this rank was told of the other's trouble."""
     torch.manual_seed(0)
-    module = BadOnOne(*told_gan().children())
+    told = told_gan()
+    module = BadOnOne(told.G, told.D)
     run = trainer(folder, Clock(g_steps=6, validations=0), Checkpoints(2), devices=WORLD, strategy=strategy())
     try:
         run.fit(module, datamodule=Finite(batches_with_noise(6, 4)))
