@@ -109,7 +109,7 @@ def test_kills_lose_no_cell_and_count_none_twice(capfd, kills):
     assert main(COMMAND) == 0
     said = capfd.readouterr()
     assert "duplicate" not in said.out
-    assert said.out.splitlines()[-3].endswith("| 2 |  |") or said.out.splitlines()[-3].endswith("| 2 |")
+    assert " | 2 |" in said.out.splitlines()[-3]
     assert finished().items() >= done.items()
     assert sorted(json.loads(text)["seed"] for text in finished().values()) == list(SEEDS)
     assert all("--resume" in (run / "command.txt").read_text() for run in cut)
