@@ -4,8 +4,8 @@ Each training image has noise of its own, which is learned with the generator: m
 l(G(z_i), x_i), every z_i in the unit ball. Samples come from a Gaussian of full covariance fitted to all z_i. With
 ``code_lr: 0`` the noise stays as it was drawn, and G is the plain regression from noise to image, whose answer to new
 noise is a mean of images: a blur.
-The noise starts as N(0, I / z_dim) or, with ``pca_start``, as the images' whitened principal components, both projected
-into the ball. From noise G first learns the mean image, until each image has come some ten times.
+The noise starts as N(0, I / z_dim) or, with ``pca_start``, as the images' principal components, both projected into the
+ball. From noise G first learns the mean image, until each image has come some ten times.
 Deviation: G has the optimizer that the experiment names; the noise follows plain gradient steps, as in the paper, where
 both do.
 """
@@ -175,7 +175,7 @@ class GLO(GenerativeModule, OnePlayerModule):
 
 
 def principal_codes(images: Any, z_dim: int) -> Tensor:
-    """Whitened principal components of ``images`` (``s[i:j]`` [n, ...]), over sqrt(z_dim): [N, z_dim] on the CPU.
+    """Principal components of ``images`` (``s[i:j]`` [n, ...]), their mean squared norm 1: [N, z_dim] on the CPU.
 
     Raises:
         ValueError: there are not so many.
@@ -185,9 +185,9 @@ def principal_codes(images: Any, z_dim: int) -> Tensor:
         raise ValueError(f"{z_dim} principal components are more than {known.shape[0]} images of {known.shape[1]} have")
     mean = known.mean(0)
     _, scale, axes = torch.pca_lowrank(known - mean, q=z_dim, center=False, niter=4)
-    whiten = axes * ((len(known) - 1) / z_dim) ** 0.5 / scale.clamp_min(1e-6 * scale[0])
+    axes = axes * ((len(known) - 1) / scale.square().sum()) ** 0.5
     blocks = (images[start : start + BLOCK].cpu().flatten(1).float() for start in range(0, len(images), BLOCK))
-    return torch.cat([(block - mean) @ whiten for block in blocks])
+    return torch.cat([(block - mean) @ axes for block in blocks])
 
 
 def into_ball(codes: Tensor) -> Tensor:
