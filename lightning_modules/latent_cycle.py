@@ -181,7 +181,7 @@ class LatentCycle(GAN):
 
     def reals(self, x: Tensor) -> Tensor:
         """What D judges of the reals ``x`` [N, ...]: them, or (x, E(x))."""
-        return self.D.pair(x, self.G.encoder(x)) if isinstance(self.D, JointDiscriminator) else x
+        return self.D.pair(x, self.G.encoder.draw(x)) if isinstance(self.D, JointDiscriminator) else x
 
     def fakes(self, images: list[Tensor], z: Tensor) -> Tensor:
         """What D judges of the ``images`` of ``z`` [N, z_dim], pass after pass: them, or (G(z), z)."""

@@ -22,6 +22,7 @@ from lightning_modules.networks.latent_cycle import (
     DrawnCode,
     MLPEncoder,
     MLPJointDiscriminator,
+    NoisyCode,
 )
 
 SIDE = 16
@@ -195,7 +196,7 @@ def test_looking_leaves_modes_as_they_were() -> None:
         (lambda: MLPEncoder((1, 4, 4), 3, width=8), (1, 4, 4)),
         (lambda: DCGANEncoder(16, 1, 3, width=4), (1, 16, 16)),
         (lambda: DCGANEncoder(28, 1, 3, width=4, batch_norm=True), (1, 28, 28)),
-        (lambda: DrawnCode(MLPEncoder((2,), 4, width=8)), (2,)),
+        (lambda: NoisyCode(MLPEncoder((2,), 4, width=8)), (2,)),
         (lambda: MLPJointDiscriminator((1, 4, 4), 3, width=8), (19,)),
         (lambda: DCGANJointDiscriminator(16, 1, 3, width=4, joint_width=8), (16 * 16 + 3,)),
         (lambda: SpatialDiscriminator(16, 1, width=4, scores=8), (1, 16, 16)),
@@ -207,19 +208,23 @@ def test_networks(make: Any, shape: tuple[int, ...]) -> None:
         blocks_leave_their_input_unchanged(make, shape)
 
 
-def test_a_drawn_code_has_the_moments_it_is_given() -> None:
-    inner = MLPEncoder((2,), 2, width=4)
-    torch.nn.init.zeros_(inner.layers[1].weight)  # type: ignore[index]
-    inner.layers[1].bias.data = torch.tensor([3.0, 2.0])  # type: ignore[index]  # mean 3, variance e^2
-    E, x = DrawnCode(inner), torch.zeros(20_000, 2)
+def test_drawn_codes_have_the_moments_they_are_given() -> None:
+    inner, x, n = MLPEncoder((2,), 2, width=4), torch.zeros(20_000, 2), 20_000
+    last = inner.layers[1]
+    torch.nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+    last.bias.data = torch.tensor([3.0, 2.0])  # mean 3, variance e^2
     torch.manual_seed(0)
-    code = E(x)
-    assert code.shape == (20_000, 1)
-    assert code.mean().item() == pytest.approx(3, abs=4 * 2.72 / 20_000**0.5)
-    assert code.std().item() == pytest.approx(torch.e, rel=0.02)
-    assert torch.equal(E.eval()(x), torch.full((20_000, 1), 3.0))
+    for E, deviation in ((DrawnCode(inner), torch.e), (NoisyCode(inner, 0.5), 0.5)):
+        code = E.draw(x)[:, 0]
+        assert code.mean().item() == pytest.approx(3, abs=4 * deviation / n**0.5)
+        assert code.std().item() == pytest.approx(deviation, rel=0.02)
+        assert torch.equal(E(x)[:, 0], torch.full((n,), 3.0))
+    DrawnCode(inner).draw(x).sum().backward()
+    assert (last.bias.grad.abs() > 0).all()  # type: ignore[union-attr]  # mean and variance both learn
     with pytest.raises(ValueError, match="5 is not even"):
         DrawnCode(MLPEncoder((2,), 5))
+    with pytest.raises(ValueError, match="deviation must be above 0"):
+        NoisyCode(inner, 0.0)
 
 
 @pytest.mark.parametrize(

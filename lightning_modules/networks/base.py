@@ -115,7 +115,11 @@ class LatentEncoder(Network):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """The code [N, z_dim] of ``x`` [N, C, H, W] (or points [N, d])."""
+        """The code [N, z_dim] of ``x`` [N, C, H, W] (or points [N, d]): the mean, where it has a distribution."""
+
+    def draw(self, x: Tensor) -> Tensor:
+        """A code [N, z_dim] that goes with ``x`` as a pair: drawn, where there is a distribution of it."""
+        return self(x)
 
 
 class JointDiscriminator(Discriminator):

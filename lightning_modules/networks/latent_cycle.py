@@ -2,8 +2,8 @@
 
 Both are made of the discriminators at hand: an encoder is one with ``z_dim`` outputs instead of a logit, a joint
 discriminator one whose last features meet those of z before they are judged, as in ALI's tables.
-Deviations: where ALI's encoder draws its code, these compute it, as BiGAN's (Donahue et al. 2017) and as VEEGAN's
-reconstructor of images; ``DrawnCode`` makes a drawing one of any. No dropout, no maxout.
+An encoder computes its code, as BiGAN's (Donahue et al. 2017); ``NoisyCode`` and ``DrawnCode`` make a distribution of
+it, as VEEGAN and ALI have it. Deviations: no dropout, no maxout.
 """
 
 from math import prod
@@ -78,8 +78,34 @@ class DCGANEncoder(LatentEncoder):
         return self.head(self.blocks(x)).flatten(1)
 
 
+class NoisyCode(LatentEncoder):
+    """p(z | x) = N(m(x), deviation^2 I), as VEEGAN's reconstructor of points has it.
+
+    Without the noise codes of narrow modes are narrow, which z is not, and a joint discriminator needs to know no more.
+
+    Args:
+        encoder: x -> m.
+        deviation: of the noise; the squared distance of m(x) from z, halved and summed, is the likelihood's at 1.
+    """
+
+    def __init__(self, encoder: LatentEncoder, deviation: float = 1.0) -> None:
+        super().__init__()
+        if deviation <= 0:
+            raise ValueError(f"NoisyCode: deviation must be above 0, got {deviation}")
+        self.encoder, self.z_dim, self.deviation = encoder, encoder.z_dim, deviation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """m(x) [N, z_dim]."""
+        return self.encoder(x)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """m(x) with noise, [N, z_dim]."""
+        mean = self.encoder(x)
+        return mean + self.deviation * torch.randn_like(mean)
+
+
 class DrawnCode(LatentEncoder):
-    """A code drawn from N(m(x), exp(v(x))) by reparametrisation (ALI, section 2.2); in evaluation mode it is m(x).
+    """p(z | x) = N(m(x), exp(v(x))), as ALI has it (section 2.2): drawn by reparametrisation, so that m and v learn.
 
     Args:
         encoder: x -> (m, v); its code is twice as long.
@@ -92,9 +118,13 @@ class DrawnCode(LatentEncoder):
         self.encoder, self.z_dim = encoder, encoder.z_dim // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` [N, ...] to codes [N, z_dim]."""
+        """m(x) [N, z_dim]."""
+        return self.encoder(x)[:, : self.z_dim]
+
+    def draw(self, x: Tensor) -> Tensor:
+        """m(x) with noise of variance exp(v(x)), [N, z_dim]."""
         mean, log_variance = self.encoder(x).chunk(2, dim=1)
-        return mean + torch.randn_like(mean) * (log_variance / 2).exp() if self.training else mean
+        return mean + torch.randn_like(mean) * (log_variance / 2).exp()
 
 
 class MLPJointDiscriminator(JointDiscriminator):
