@@ -3,124 +3,95 @@
 Benchmarks are folders of shipped pairs, laid out as those of SelfExSR (Huang et al. 2015, "Single image
 super-resolution from transformed self-exemplars"), whose LR files MATLAB made: ``<benchmark>/image_SRF_<scale>/`` with
 ``NAME_HR.png`` and ``NAME_LR.png``. They are taken exactly as they are: the HR is cropped to a multiple of the scale
-already, and an image that is grey stays so.
+already, and an image that is grey stays so. Training pairs are made of folders of any images, by MATLAB's bicubic.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-import lightning as L
 from torch import Tensor
 
-from datamodules.base import data_root
 from datamodules.collection import read_whole
-from datamodules.functional.quantise import ValueRange, from_uint8
+from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
-from datamodules.stream import Batch
+from datamodules.pairs import Colour, PairDataModule, PairSet, in_colour, read_images, shrunk
+from datamodules.patches import Pair, Turns
 
 SELF_EX_SR = ("SelfExSR/Set5", "SelfExSR/Set14")
 HR, LR = "_HR.png", "_LR.png"
 
 
-@dataclass(frozen=True)
-class PairSet:
-    """One benchmark at one scale, in the order of its files' names.
+class SuperResolutionImages(PairDataModule):
+    """Feeds ``(x, y)`` in [0, 1]: x the HR [N, C, H, W], y the LR [N, C, h, w]; a dataloader a benchmark and scale.
 
     Args:
-        name: such as "Set5-x2".
-        scale: how much larger the HR is.
-        pairs: (HR [1, C, H, W], LR [1, C, h, w]), uint8; each of its own size.
-    """
-
-    name: str
-    scale: int
-    pairs: Sequence[Batch]
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the images' shapes and bytes, HR and LR in turn: what a score's protocol calls the data."""
-        digest = hashlib.sha256()
-        for image in (image for pair in self.pairs for image in pair):
-            digest.update(f"{image.dtype} {tuple(image.shape)}".encode())
-            digest.update(image.numpy().data)
-        return digest.hexdigest()
-
-
-class PairLoader:
-    """The pairs of a set in order, one a batch; rank r of W holds the pairs r::W."""
-
-    def __init__(self, data: PairSet, rank: int = 0, world: int = 1) -> None:
-        self.pairs = data.pairs[rank::world]
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self.pairs)
-
-
-class SuperResolutionImages(L.LightningDataModule):
-    """Feeds ``(x, y)`` in [0, 1]: x the HR [1, C, H, W], y the LR [1, C, h, w]; a dataloader a benchmark and scale.
-
-    Args:
-        scales: of every benchmark.
+        scales: of every benchmark, and of training.
         benchmarks: their folders below ``root``; the last part of a path is the name.
-        root: the folder that holds all data sets; None is the environment's ATELIER_DATA, else data/.
+        train: folders of images below ``root`` to train on; none for what needs no training.
+        shrink: sizes, as shares of its own, at which each training image is taken.
+        patch: side of a training patch of the HR; with several scales, of the largest multiple of each below.
+
+    The other arguments are PairDataModule's.
 
     Raises:
         ValueError: no scales or benchmarks, or one twice; when read: a file that is no image, or stands alone, or an
             HR that is not ``scale`` times its LR. FileNotFoundError: absent folders.
     """
 
-    value_range: ValueRange = (0.0, 1.0)
-
     def __init__(
         self,
         scales: Sequence[int] = (2, 3, 4),
         benchmarks: Sequence[str] = SELF_EX_SR,
+        train: Sequence[str] = (),
+        shrink: Sequence[float] = (1.0,),
+        patch: int = 48,
+        stride: int | None = None,
+        turns: Turns = "all",
+        colour: Colour = "as they are",
+        batch_size: int = 16,
+        seed: int = 0,
+        device: str = "cpu",
         root: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(patch, stride, turns, colour, batch_size, seed, device, root)
         names = [Path(path).name for path in benchmarks]
         for what, given in (("scales", scales), ("benchmarks", names)):
             if not given or len(set(given)) < len(given):
                 shown = ", ".join(map(str, given)) or "none"
                 raise ValueError(f"{what} are {shown}: set data.init_args.{what} to one or more, each another.")
+        wrong = [factor for factor in shrink if not 0 < factor <= 1]
+        if wrong:
+            raise ValueError(f"shrink has {wrong[0]}: set data.init_args.shrink to shares above 0 and up to 1.")
         self.scales, self.benchmarks = tuple(scales), tuple(benchmarks)
-        self.root = data_root(root)
+        self.train, self.shrink = tuple(train), tuple(shrink)
 
     @cached_property
-    def sets(self) -> list[PairSet]:
+    def benchmark_pairs(self) -> list[PairSet]:
         """Every benchmark at every scale, held in memory."""
         return [read_pairs(self.root / path, scale) for path in self.benchmarks for scale in self.scales]
 
     def pairs(self) -> list[PairSet]:
-        """The sets that validation and test look at, one a dataloader, in order."""
-        return self.sets
+        """Every benchmark at every scale."""
+        return self.benchmark_pairs
 
-    def setup(self, stage: str) -> None:
-        """Read all files, so that whatever is wrong with one is said before anything begins."""
-        self.pairs()
+    def training_pairs(self) -> dict[int, list[Pair]]:
+        """The training images and what MATLAB's bicubic makes of each, at every scale."""
+        advice = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.train to others."
+        if not self.train:
+            return {}
+        images = [
+            pair._replace(x=in_colour(pair.x, self.colour)) for pair in read_images(self.root, self.train, advice)
+        ]
+        sizes = shrunk(images, self.shrink)
+        return {scale: [small_pair(pair, scale) for pair in sizes] for scale in self.scales}
 
-    def test_dataloader(self) -> list[PairLoader]:
-        """One loader a set."""
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return [PairLoader(data, rank, world) for data in self.pairs()]
 
-    def val_dataloader(self) -> list[PairLoader]:
-        """As in a test."""
-        return self.test_dataloader()
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Bytes to floats."""
-        x, y = batch
-        return from_uint8(x, self.value_range), from_uint8(y, self.value_range)
+def small_pair(pair: Pair, scale: int) -> Pair:
+    """``pair`` with its x cropped to a multiple of ``scale``, and that x at 1 / scale of its size as y."""
+    H, W = (side // scale * scale for side in pair.x.shape[2:])
+    x = pair.x[:, :, :H, :W]
+    return pair._replace(x=x, y=bicubic_by(x, 1 / scale))
 
 
 def read_pairs(benchmark: Path, scale: int) -> PairSet:

@@ -18,7 +18,8 @@ from torch.nn.functional import interpolate
 
 from datamodules.functional.quantise import to_uint8
 from datamodules.functional.resize import bicubic_by
-from datamodules.super_resolution import PairLoader, SuperResolutionImages
+from datamodules.pairs import PairLoader
+from datamodules.super_resolution import SuperResolutionImages
 from experiments.cli import main
 from experiments.table_cells import read_keys
 from lightning_modules.losses.reconstruction import L1
@@ -151,13 +152,13 @@ def test_the_network_is_matlabs_resizing_at_any_scale():
 
 
 def test_ranks_share_the_pairs_and_the_hash_is_of_the_content(made):
-    data = SuperResolutionImages((2,), ("mine/Made",), "data")
+    data = SuperResolutionImages((2,), ("mine/Made",), root="data")
     (pairs,) = data.pairs()
     shares = [[*PairLoader(pairs, rank, 2)] for rank in range(2)]
     assert [len(share) for share in shares] == [1, 1]
     assert [x.shape[1:] for x, _ in [*shares[0], *shares[1]]] == [(1, 32, 40), (3, 36, 32)]  # grey, then colour
     save(made / "image_SRF_2/a_LR.png", 16, 20, level=101)
-    (changed,) = SuperResolutionImages((2,), ("mine/Made",), "data").pairs()
+    (changed,) = SuperResolutionImages((2,), ("mine/Made",), root="data").pairs()
     assert changed.sha256 != pairs.sha256
 
 
@@ -182,11 +183,18 @@ class Broken(Upscaler):
 
 
 class TrainedOnTest(SuperResolutionImages):
-    batch_size = 1
+    out_shape = (3, 8, 8)
+    images_per_epoch = 4
 
-    def train_dataloader(self) -> Iterator[Any]:
+    def setup(self, stage: str) -> None:
+        self.pairs()
+
+    def train_dataloader(self) -> Iterator[Any]:  # type: ignore[override]
         pairs = [pair for data in self.pairs() for pair in data.pairs]
         return iter(pairs * 2)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return self.as_given(*batch)
 
 
 def experiment(network: str = "Gain", data: str = "TrainedOnTest") -> list[str]:
@@ -275,7 +283,7 @@ DAMAGE = {
 def test_damaged_benchmarks_are_named_in_one_sentence(made, sentence):
     DAMAGE[sentence](made / "image_SRF_2")
     with pytest.raises(ValueError) as error:  # noqa: PT011
-        SuperResolutionImages((2,), ("mine/Made",), "data").setup("test")
+        SuperResolutionImages((2,), ("mine/Made",), root="data").setup("test")
     assert sentence in str(error.value)
     assert "data/mine/Made/image_SRF_2" in str(error.value)
     assert "\n" not in str(error.value)
@@ -284,5 +292,5 @@ def test_damaged_benchmarks_are_named_in_one_sentence(made, sentence):
 def test_a_palette_stands_for_its_colours(made):
     folder = made / "image_SRF_2"
     Image.open(folder / "b_LR.png").quantize(4).save(folder / "b_LR.png")
-    (pairs,) = SuperResolutionImages((2,), ("mine/Made",), "data").pairs()
+    (pairs,) = SuperResolutionImages((2,), ("mine/Made",), root="data").pairs()
     assert torch.equal(pairs.pairs[1][1], torch.full((1, 3, 18, 16), 100, dtype=torch.uint8))

@@ -11,6 +11,7 @@ axes (one grey level in 10 to 15 % of the pixels).
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -53,6 +54,20 @@ def bicubic_to(image: Tensor, size: tuple[int, int], border: Border = "mirror") 
     if min(size) < 1:
         raise ValueError(f"An image cannot be resized to {size[0]}x{size[1]}: give a size of at least one pixel.")
     return _resize(image, size, (size[0] / image.shape[2], size[1] / image.shape[3]), border)
+
+
+def bicubic_floats(image: Tensor, scale: int, border: Border = "mirror") -> Tensor:
+    """Enlarge floats [N, C, H, W] by a whole ``scale`` without rounding; gradients pass. Else see ``bicubic_by``."""
+    rows, columns = (_matrix(side, scale, border).to(image) for side in image.shape[2:])
+    return rows @ image @ columns.T
+
+
+@lru_cache(maxsize=64)
+def _matrix(length: int, scale: int, border: str) -> Tensor:
+    """The enlargement of a side as a matrix, float64 [length * scale, length]."""
+    index, weight = _taps(length * scale, scale)
+    matrix = torch.zeros(length * scale, length, dtype=torch.float64)
+    return matrix.scatter_add_(1, _BORDERS[border](index, length).T, weight.T)
 
 
 def _check(image: Tensor, border: str) -> None:

@@ -1,0 +1,257 @@
+"""Pairs (x, y) of an image and what it is to be made from: patches for training, whole images for tests.
+
+A family of tasks says where its pairs come from (``training_pairs``, ``pairs``); which patches are fed when, how they
+are turned, and where a run goes on is said here.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from datamodules.base import data_root
+from datamodules.collection import read_whole
+from datamodules.decode import SUFFIXES
+from datamodules.functional.colour import full_luma8, luma8
+from datamodules.functional.quantise import ValueRange, from_uint8
+from datamodules.functional.resize import bicubic_by
+from datamodules.image_files import source_at
+from datamodules.patches import Pair, Patches, Turns
+from datamodules.stream import Batch, IndexedBatch, StreamDataModule
+
+Colour = Literal["as they are", "luma", "grey", "rgb"]
+UNIT: ValueRange = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """One set of whole pairs, in the order of their names.
+
+    Args:
+        name: such as "Set5-x2".
+        scale: how much larger x is than y.
+        pairs: (x [1, C, H, W], y [1, D, h, w]), uint8, or floats in [0, 1]; each of its own size.
+    """
+
+    name: str
+    scale: int
+    pairs: Sequence[Batch]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the images' shapes and bytes, x and y in turn: what a score's protocol calls the data."""
+        digest = hashlib.sha256()
+        for image in (image for pair in self.pairs for image in pair):
+            digest.update(f"{image.dtype} {tuple(image.shape)}".encode())
+            digest.update(image.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+class PairLoader:
+    """The pairs of a set in order, one a batch; rank r of W holds the pairs r::W."""
+
+    def __init__(self, data: PairSet, rank: int = 0, world: int = 1) -> None:
+        self.pairs = data.pairs[rank::world]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.pairs)
+
+
+class PairDataModule(StreamDataModule[Patches]):
+    """Feeds ``(x, y)`` in [0, 1]: patches in training, elsewhere whole pairs, a dataloader a set.
+
+    Args:
+        patch: side of a training patch of x, in pixels.
+        stride: from one patch to the next on a grid, in pixels of x: an epoch is every patch once. None cuts each image
+            of an epoch once, anywhere.
+        turns: which of a square's eight turns are drawn: "all", "flips" (of both axes), "vertical" (flips) or "none".
+        colour: what networks are given: "luma" (BT.601, studio range), "grey" (full range), "rgb"; or as files are.
+        batch_size: patches a batch, on each rank.
+        seed: of order, places, turns, and all else that is drawn.
+        device: where the training images' bytes are kept, "cpu" or "cuda".
+        root: the folder that holds all data sets; None is the environment's ATELIER_DATA, else data/.
+
+    Raises:
+        ValueError: settings that cannot be followed; in ``setup``, images that are smaller than a patch.
+    """
+
+    value_range: ValueRange = UNIT
+
+    def __init__(
+        self,
+        patch: int = 48,
+        stride: int | None = None,
+        turns: Turns = "all",
+        colour: Colour = "as they are",
+        batch_size: int = 16,
+        seed: int = 0,
+        device: str = "cpu",
+        root: str | None = None,
+    ) -> None:
+        super().__init__(batch_size, seed, device)
+        self.patch, self.stride, self.turns, self.colour = patch, stride, turns, colour
+        self.root = data_root(root)
+
+    @abstractmethod
+    def training_pairs(self) -> Mapping[int, Sequence[Pair]]:
+        """The pairs to train on, in the networks' colour, by their scale."""
+
+    @abstractmethod
+    def pairs(self) -> list[PairSet]:
+        """The sets that validation and test look at, one a dataloader, in order; as their files are."""
+
+    def damaged(self, x: Tensor) -> Tensor:
+        """What is drawn as y for patches ``x`` [N, C, H, W] in [0, 1], where no pair has it.
+
+        Raises:
+            ValueError: unless a subclass draws it.
+        """
+        raise ValueError(f"{type(self).__name__} has pairs without a condition and draws none")
+
+    # --- training ---------------------------------------------------------------------------------------------
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of a training patch of x."""
+        first = self.by_scale[0]
+        return first.x.channels, first.side, first.side
+
+    @cached_property
+    def by_scale(self) -> list[Patches]:
+        """The training set of each scale."""
+        sets = []
+        for scale, pairs in self.training_pairs().items():
+            side = self.patch // scale * scale
+            sets.append(Patches(type(self).__name__, pairs, scale, side, self.stride, self.turns).to(self.device))
+        if not sets:
+            raise ValueError(
+                f"{type(self).__name__} has no training images: set data.init_args.train to their folders."
+            )
+        if len(sets) > 1 and self.stride is not None:
+            raise ValueError("patches on a grid are of one scale: set data.init_args.stride to null, or one scale.")
+        return sets
+
+    @cached_property
+    def sets(self) -> dict[str, Patches]:
+        """The training set; of several scales the first, whose items stand for those of the others too."""
+        return {"train": self.by_scale[0]}
+
+    def read(self, split: str) -> Patches:
+        """The training set."""
+        return self.sets[split]
+
+    def setup(self, stage: str) -> None:
+        """Read all files that are needed, so that whatever is wrong with one is said before anything begins."""
+        if stage == "fit":
+            super().setup(stage)
+        self.pairs()
+
+    def on_after_batch_transfer(self, batch: Batch | IndexedBatch, dataloader_idx: int) -> Batch | IndexedBatch:
+        """Training: cut the patches, by draws of a stream of their own. Elsewhere: bytes to floats."""
+        if self.trainer is None or not self.trainer.training:
+            return self.as_given(*batch[:2])
+        self.seed_augmentation(batch[0].device)
+        x, y = self.draw(batch[0])
+        return batch._replace(x=x, y=y) if isinstance(batch, IndexedBatch) else (x, y)
+
+    def draw(self, item: Tensor) -> Batch:
+        """The patches of the numbers ``item`` [N], places and turns (and scale, and damage) drawn from the stream."""
+        scale = int(torch.randint(len(self.by_scale), ())) if len(self.by_scale) > 1 else 0
+        bytes_x, bytes_y = self.by_scale[scale].cut(item)
+        x = from_uint8(bytes_x, UNIT)
+        return x, self.damaged(x) if bytes_y is None else from_uint8(bytes_y, UNIT)
+
+    # --- whole images -----------------------------------------------------------------------------------------
+
+    def as_given(self, x: Tensor, y: Tensor) -> Batch:
+        """A whole pair in the networks' colour, as floats; a grey x stays grey among colours, as tables have it."""
+        y = in_colour(y, self.colour)
+        x = x if self.colour == "rgb" else in_colour(x, self.colour)
+        return as_floats(x), as_floats(y)
+
+    def test_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set
+        """One loader a set."""
+        return [PairLoader(data, self.rank, self.world) for data in self.pairs()]
+
+    def val_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set
+        """As in a test."""
+        return self.test_dataloader()
+
+    def predict_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set
+        """As in a test."""
+        return self.test_dataloader()
+
+
+def as_floats(image: Tensor) -> Tensor:
+    """``image`` in [0, 1], where it is of bytes."""
+    return from_uint8(image, UNIT) if image.dtype == torch.uint8 else image
+
+
+def in_colour(image: Tensor, colour: Colour) -> Tensor:
+    """uint8 ``image`` [1, 1 or 3, H, W] as ``colour`` says; floats stay as they are."""
+    if image.dtype != torch.uint8 or colour == "as they are":
+        return image
+    if colour == "rgb":
+        return image.expand(-1, 3, -1, -1)
+    return luma8(image) if colour == "luma" else full_luma8(image)
+
+
+def read_images(root: Path, folders: Sequence[str], advice: str) -> list[Pair]:
+    """The images of ``folders`` below ``root``, in order of their names, as pairs without a condition.
+
+    Raises:
+        FileNotFoundError: a folder is absent; ValueError: it holds no image, or one that cannot be read.
+    """
+    pairs: list[Pair] = []
+    for folder in folders:
+        source = source_at([root / folder], advice)
+        files = [i for i, entry in enumerate(source.entries) if entry.name.lower().endswith(SUFFIXES)]
+        if not files:
+            raise ValueError(f"{root / folder} holds no images: put them there, or name other folders.")
+        pairs += [Pair(source.entries[i].name, read_whole(source, i), None) for i in files]
+    return pairs
+
+
+def shrunk(pairs: Sequence[Pair], factors: Sequence[float]) -> list[Pair]:
+    """Every image at each of ``factors`` of its size, by MATLAB's bicubic: more scales to learn from."""
+    return [
+        pair if factor == 1 else pair._replace(x=bicubic_by(pair.x, factor)) for pair in pairs for factor in factors
+    ]
+
+
+def checked_shares(shrink: Sequence[float]) -> tuple[float, ...]:
+    """``shrink`` itself.
+
+    Raises:
+        ValueError: no size, or one that is no share.
+    """
+    wrong = [str(factor) for factor in shrink if not 0 < factor <= 1]
+    if wrong or not shrink:
+        shown = wrong[0] if wrong else "no size"
+        raise ValueError(f"shrink has {shown}: set data.init_args.shrink to shares above 0 and up to 1.")
+    return tuple(shrink)
+
+
+def names_of(folders: Sequence[str], setting: str) -> list[str]:
+    """The last part of each path, what its set is called; ``setting`` is where the paths stand.
+
+    Raises:
+        ValueError: there are none, or one twice.
+    """
+    names = [Path(folder).name for folder in folders]
+    if not names or len(set(names)) < len(names):
+        shown = ", ".join(names) or "none"
+        raise ValueError(f"{setting} is {shown}: set data.init_args.{setting} to one or more, each another.")
+    return names

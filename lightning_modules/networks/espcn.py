@@ -1,0 +1,44 @@
+"""ESPCN (Shi et al. 2016, "Real-time single image and video super-resolution", sections 2, 3.1): sub-pixel convolution.
+
+Three convolutions at the small size, the last with scale^2 channels for each of the image's, which are then rearranged
+into the large image.
+"""
+
+from torch import Tensor, nn
+
+from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.init import Initialiser, Xavier
+
+
+class ESPCN(Upscaler):
+    """y -> x for one scale.
+
+    Args:
+        scale: the one.
+        kernels: sides of the three convolutions, odd.
+        widths: channels after the first and the second.
+        channels: of the images.
+        init: of the weights.
+    """
+
+    def __init__(
+        self,
+        scale: int = 3,
+        kernels: tuple[int, int, int] = (5, 3, 3),
+        widths: tuple[int, int] = (64, 32),
+        channels: int = 1,
+        init: Initialiser | None = None,
+    ) -> None:
+        super().__init__()
+        self.scales = (scale,)
+        ends = (channels, *widths, channels * scale**2)
+        first, second, third = (
+            nn.Conv2d(before, after, kernel, padding=kernel // 2)
+            for before, after, kernel in zip(ends, ends[1:], kernels, strict=False)
+        )
+        self.layers = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), third, nn.PixelShuffle(scale))
+        self.apply(init or Xavier())
+
+    def forward(self, y: Tensor, scale: int) -> Tensor:
+        """``y`` [N, C, h, w] to [N, C, h scale, w scale]."""
+        return self.layers(y)
