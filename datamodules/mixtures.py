@@ -3,8 +3,7 @@
 The defaults are PacGAN's (Lin et al. 2018): 100,000 stored training points. Ring: eight modes at the angles 2
 pi i / 8 on radius 1, deviation .01. Grid: 25 modes at {-4, -2, 0, 2, 4}^2, deviation .05. Each mode has
 exactly the same number of points, and all centres are distinct (Unrolled GAN's demo closes the circle and
-doubles one). ``Ring.preset`` and ``Grid.preset`` make those of other papers by name; in a YAML their
-``class_path`` is ``datamodules.mixtures.Ring.preset``.
+doubles one). ``Ring.preset`` and ``Grid.preset`` make those of other papers by name.
 """
 
 from dataclasses import dataclass, replace

@@ -28,6 +28,12 @@ def given(y: Tensor | None) -> Tensor:
     return y
 
 
+def beside(x: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
+    """``x`` [N, d, ...] and the one-hot code of ``y`` [N], as numbers or planes of ones and zeros: [N, d + K, ...]."""
+    code = one_hot(given(y), num_classes).to(x.dtype)
+    return torch.cat([x, code.view(*code.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])], dim=1)
+
+
 def width_of_features(D: Discriminator) -> int:
     """How many numbers D's head reads of each sample."""
     with torch.no_grad():  # in which spectral norm does not iterate
@@ -59,7 +65,7 @@ class ConcatGenerator(Generator):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] and labels ``y`` [N] to samples [N, *out_shape]."""
-        return self.generator(torch.cat([z, one_hot(given(y), self.num_classes).to(z.dtype)], dim=1))
+        return self.generator(beside(z, y, self.num_classes))
 
 
 class Asked:
@@ -180,9 +186,7 @@ class ConcatDiscriminator(Wrapped):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The inner one's of ``x`` [N, C, ...] with K planes more, all of them 0 but the label's, which is 1."""
-        code = one_hot(given(y), self.num_classes).to(x.dtype)
-        planes = code.view(*code.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
-        return self.discriminator.features(torch.cat([x, planes], dim=1))
+        return self.discriminator.features(beside(x, y, self.num_classes))
 
 
 class ProjectionDiscriminator(Wrapped):

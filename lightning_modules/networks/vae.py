@@ -9,28 +9,18 @@ Classes come in as in Sohn et al. 2015: a one-hot code beside z, and beside x (a
 
 from math import prod
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from lightning_modules.networks.base import Decoder, Encoder
+from lightning_modules.networks.conditional import beside
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lightning_modules.networks.init import DCGAN, Initialiser, Xavier
 from lightning_modules.networks.mlp import hidden
 
 
-def beside(x: Tensor, y: Tensor | None, num_classes: int | None) -> Tensor:
-    """``x`` [N, d, ...] and the one-hot code of ``y`` [N], as numbers or planes: [N, d + K, ...]; x alone without K.
-
-    Raises:
-        ValueError: there are classes and no labels.
-    """
-    if num_classes is None:
-        return x
-    if y is None:
-        raise ValueError("an autoencoder with classes needs the label of each sample: call it with y [N]")
-    code = one_hot(y, num_classes).to(x.dtype)
-    return torch.cat([x, code.view(*code.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])], dim=1)
+def told(x: Tensor, y: Tensor | None, num_classes: int | None) -> Tensor:
+    """``x`` [N, d, ...] with the code of ``y`` [N] beside it, where there are classes: [N, d + K, ...]."""
+    return x if num_classes is None else beside(x, y, num_classes)
 
 
 class DCGANEncoder(Encoder):
@@ -64,7 +54,7 @@ class DCGANEncoder(Encoder):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance [N, z_dim] of ``x`` [N, channels, size, size] with labels ``y`` [N]."""
-        mean, log_variance = self.head(self.blocks(beside(x, y, self.num_classes))).flatten(1).chunk(2, dim=1)
+        mean, log_variance = self.head(self.blocks(told(x, y, self.num_classes))).flatten(1).chunk(2, dim=1)
         return mean, log_variance
 
 
@@ -96,7 +86,7 @@ class DCGANDecoder(Decoder):
 
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Of each value of x: [N, channels, size, size], from ``z`` [N, z_dim] with labels ``y`` [N]."""
-        return self.layers(beside(z, y, self.num_classes)[:, :, None, None])
+        return self.layers(told(z, y, self.num_classes)[:, :, None, None])
 
 
 class MLPEncoder(Encoder):
@@ -129,7 +119,7 @@ class MLPEncoder(Encoder):
     def forward(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance [N, z_dim] of ``x`` [N, *in_shape] in [-1, 1] with labels ``y`` [N]."""
         pixels = x.flatten(1).add(1).mul(0.5)
-        mean, log_variance = self.head(self.blocks(beside(pixels, y, self.num_classes))).chunk(2, dim=1)
+        mean, log_variance = self.head(self.blocks(told(pixels, y, self.num_classes))).chunk(2, dim=1)
         return mean, log_variance
 
 
@@ -168,4 +158,4 @@ class MLPDecoder(Decoder):
 
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Of each value of x: [N, *out_shape], from ``z`` [N, z_dim] with labels ``y`` [N]."""
-        return self.layers(beside(z, y, self.num_classes)).unflatten(1, self.out_shape)
+        return self.layers(told(z, y, self.num_classes)).unflatten(1, self.out_shape)
