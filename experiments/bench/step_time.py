@@ -160,10 +160,16 @@ class BareLoop:
 
 
 class TurnByTurn(Callback):
-    """Runs one bare round after each of the trainer's, and times both."""
+    """Runs one bare round after each of the trainer's, and times both.
 
-    def __init__(self, bare: BareLoop, warm_up: int) -> None:
-        self.bare, self.rounds_left = bare, warm_up
+    Args:
+        bare: one round by hand.
+        steps: of the trainer in a round.
+        warm_up: rounds that do not count.
+    """
+
+    def __init__(self, bare: Callable[[], None], steps: int, warm_up: int) -> None:
+        self.bare, self.steps, self.rounds_left = bare, steps, warm_up
         self.fit_seconds: list[float] = []
         self.bare_seconds: list[float] = []
         self._left = 0.0
@@ -174,10 +180,10 @@ class TurnByTurn(Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         """After a round stop it, run and time the other, start it again."""
-        if trainer.global_step % self.bare.case.n_critic:
+        if trainer.global_step % self.steps:
             return
         came = time.perf_counter()
-        self.bare.round()
+        self.bare()
         left = time.perf_counter()
         if self.rounds_left:
             self.rounds_left -= 1
@@ -216,7 +222,7 @@ def measure(case: Case, rounds: int, warm_up: int) -> dict[str, Any]:
         compile=case.compile,
         ema=EMASettings(decay=DECAY),
     )
-    turns = TurnByTurn(bare, warm_up)
+    turns = TurnByTurn(bare.round, case.n_critic, warm_up)
     with tempfile.TemporaryDirectory() as folder:
         trainer_of(Path(folder), turns, warm_up + rounds, case.bf16).fit(module, datamodule=data)
     fit, hand = statistics.median(turns.fit_seconds), statistics.median(turns.bare_seconds)
