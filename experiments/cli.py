@@ -56,6 +56,18 @@ def _evaluate(argv: Sequence[str]) -> int:
     return evaluate(argv)
 
 
+def _restore(argv: Sequence[str]) -> int:
+    from experiments.restore import restore
+
+    return restore(argv)
+
+
+def _interpolate(argv: Sequence[str]) -> int:
+    from experiments.interpolate import interpolate
+
+    return interpolate(argv)
+
+
 def _export(argv: Sequence[str]) -> int:
     from experiments.export import export
 
@@ -170,6 +182,31 @@ COMMANDS = {
   --ckpt last|best     which checkpoint of a run directory (last)
   --out DIR            where to write (RUN_DIR/generated)""",
         _sample,
+    ),
+    "restore": Command(
+        "restore an image, or a folder of images, with a trained network",
+        """  atelier restore RUN_DIR_OR_CKPT IMAGE_OR_FOLDER [options]
+  atelier restore NAME IMAGE_OR_FOLDER [options]    with a network that is shipped
+  atelier restore EXPERIMENT IMAGE_OR_FOLDER --ckpt FILE [options]
+
+  --out DIR            where the PNGs go, each under the name of its image (restored); none is overwritten
+  --scale S            how many times as large, where the network knows several scales
+  --ensemble           the mean over eight turns of the image: eight times the work
+  --strip              beside each result a picture of before (enlarged by bicubic interpolation) and after
+  --tile N             side of the tiles that it is done in, in pixels of the image (256); 0 does it in one piece
+  --overlap N          pixels around a tile; as far as the network sees unless given, so that there is no seam
+  --ckpt last|best     which checkpoint of a run directory (last)
+
+  Alpha is kept, and so are 16 bits of grey; of 16-bit colour Pillow reads 8 bits.""",
+        _restore,
+    ),
+    "interpolate": Command(
+        "write a checkpoint between two of the same network, such as SRResNet's and SRGAN's",
+        """  atelier interpolate RUN_DIR_OR_CKPT OTHER_RUN_DIR_OR_CKPT --alpha A [options]
+
+  --alpha A            0 is the first network, 1 the second; all else of the checkpoint is the second's
+  --out FILE.ckpt      where to write (beside the second, as interpolated-A.ckpt); must be new""",
+        _interpolate,
     ),
     "export": Command(
         "write a trained network as safetensors, a JSON card and ONNX",

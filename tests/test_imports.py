@@ -26,6 +26,7 @@ MAY = {
         "lightning_modules.tools",
         "lightning_modules.networks.base",
         "lightning_modules.[family]",
+        LEAF,
     ),
     "lightning_modules.[family]": (
         *("lightning_modules.[family]", "lightning_modules.losses", "lightning_modules.networks.base"),

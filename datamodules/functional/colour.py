@@ -1,6 +1,7 @@
 """From colour to the one channel that restoration is scored on. Which luma it is decides a table.
 
-All three know 8-bit R, G, B and give one channel; none changes an image that is grey already.
+All three lumas know 8-bit R, G, B and give one channel; none changes an image that is grey already. ``ycbcr`` has the
+colour beside the luma, and ``rgb`` is its inverse: what a network for luma alone needs to restore a colour image.
 """
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 # ITU-R BT.601, studio range: Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, here in thousandths.
 _STUDIO = (65_481, 128_553, 24_966)
 _STUDIO_UNIT = 255_000
+# Cb and Cr = 128 + (...) / 255, in [16, 240], likewise.
+_CB = (-37_797, -74_203, 112_000)
+_CR = (112_000, -93_786, -18_214)
 # Full range, 0.299 R + 0.587 G + 0.114 B, in 1 / 2^16 as Pillow has it.
 _FULL = (19_595, 38_470, 7_471)
 
@@ -59,6 +63,32 @@ def full_luma8(image: Tensor) -> Tensor:
     if is_grey(image):
         return image
     return ((_weighted(image, _FULL) + 2**15) >> 16).to(torch.uint8)
+
+
+def ycbcr(image: Tensor) -> Tensor:
+    """BT.601 luma in [16, 235] and Cb, Cr in [16, 240], not rounded: MATLAB's ``rgb2ycbcr`` before it rounds.
+
+    Args:
+        image: uint8 [N, 3, H, W].
+
+    Returns:
+        float64 [N, 3, H, W].
+
+    Raises:
+        ValueError: if ``image`` is no such image.
+    """
+    if is_grey(image):
+        raise ValueError("A grey image has no Cb and Cr: give uint8 [N, 3, H, W].")
+    chroma = (_weighted(image, weights).double() / _STUDIO_UNIT + 128 for weights in (_CB, _CR))
+    return torch.cat([luma(image), *chroma], dim=1)
+
+
+def rgb(image: Tensor) -> Tensor:
+    """The inverse of ``ycbcr``: floats [N, 3, H, W] to R, G, B in [0, 255], of the same type and not clamped."""
+    to_ycbcr = torch.tensor([_STUDIO, _CB, _CR], dtype=torch.float64) / _STUDIO_UNIT
+    offset = torch.tensor([16, 128, 128], dtype=image.dtype, device=image.device)
+    back = to_ycbcr.inverse().to(image)
+    return torch.einsum("ij,njhw->nihw", back, image - offset[:, None, None])
 
 
 def is_grey(image: Tensor) -> bool:

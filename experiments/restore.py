@@ -1,0 +1,236 @@
+"""``atelier restore``: a restoring network applied to pictures, in tiles, with the evaluated weights.
+
+One PNG a picture; alpha and 16 bits of grey are kept. A file that gives no picture is named, skipped and counted.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from datamodules.decode import BadImageError
+from datamodules.inspection import Progress
+from datamodules.report import examples
+from datamodules.sources import Fault
+from experiments.errors import RunError, UserError, sentence_of
+from experiments.lightning_cli import hush_lightning, users_mistakes
+from experiments.request import Request, new_path, number, read_request
+from experiments.restore_networks import find_network, find_scale
+from experiments.restore_pictures import Picture, Pictures, eight_bit, find_pictures, reserved, save, side_by_side
+from experiments.train import say, show
+from lightning_modules.tools.restoration import Restorer, enlarged
+from lightning_modules.tools.tiles import STEPS, Tiling
+
+OWN = ("--out", "--scale", "--tile", "--overlap", "--ckpt", "--checkpoint")
+FLAGS = ("--ensemble", "--strip")
+TILE = 256  # px
+STRIP = "-strip"
+
+
+@dataclass
+class Done:
+    """What has been done so far.
+
+    Attributes:
+        pictures: restored.
+        pixels: of the results.
+        faults: files that gave no result.
+        lost: what results lack of their files: of which files.
+    """
+
+    pictures: int = 0
+    pixels: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    lost: dict[str, list[str]] = field(default_factory=dict)
+
+
+def restore(argv: Sequence[str]) -> int:
+    """Restore what is asked for, and say where it is and what it took.
+
+    Raises:
+        UserError: the command cannot be run, or not one picture could be restored.
+        RunError: the disk or the memory is full.
+    """
+    hush_lightning()
+    request = read_request(argv, OWN, FLAGS)
+    if "--checkpoint" in request.own:  # so called in full; elsewhere that is a key of the configuration
+        request.own["--ckpt"] = request.own.pop("--checkpoint")
+    place = take_place(request)
+    numbers = {name: number(request, name, least) for name, least in (("--scale", 1), ("--tile", 0), ("--overlap", 0))}
+    out = out_folder(request.own.get("--out", "restored"))
+    with users_mistakes():
+        pictures = find_pictures(place, out)
+    found = find_network(request)
+    scale = find_scale(found.network, numbers["--scale"])
+    with users_mistakes():
+        restorer = Restorer(found.network, found.reads, scale, "--ensemble" in request.flags)
+    tiling = cut(restorer, numbers["--tile"], numbers["--overlap"])
+    say(f"{found.title}: {in_words(restorer, tiling, '--ensemble' in request.flags)}")
+    start = time.perf_counter()
+    done = restore_all(pictures, restorer, tiling, out, "--strip" in request.flags)
+    for line in summary(done, time.perf_counter() - start, out, restorer.device):
+        say(line)
+    return 0
+
+
+def take_place(request: Request) -> str:
+    """The word of ``request`` that names the pictures, taken out of what is left for the configuration.
+
+    Raises:
+        UserError: there is none, or a second one.
+    """
+    words, places, settings = [*request.overrides], [], []
+    while words:
+        if words[0].startswith("-"):
+            settings += [words.pop(0) for _ in range(min(2, len(words)))]
+        else:
+            places.append(words.pop(0))
+    if request.target is None or not places:
+        raise UserError("restore needs a network and pictures: `atelier restore RUN_DIR IMAGE_OR_FOLDER`")
+    if len(places) > 1:
+        raise UserError(f"{places[1]} is one place too many: give one image, or the folder that holds all")
+    request.overrides = settings
+    return places[0]
+
+
+def out_folder(path: str) -> Path:
+    """``path``, a folder or nothing yet.
+
+    Raises:
+        UserError: something else is there, or nothing can be put there.
+    """
+    out = Path(path)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{path} is no folder: give another --out")
+    return out if out.exists() else new_path(out)
+
+
+def cut(restorer: Restorer, tile: int | None, overlap: int | None) -> Tiling:
+    """How pictures are cut: by what was given, and by how far the network sees.
+
+    Raises:
+        UserError: it sees further than tiles are worth.
+    """
+    if tile == 0:
+        return Tiling(None, 0)
+    if overlap is not None:
+        return Tiling(tile or TILE, overlap, STEPS[-1])
+    seen = restorer.locality()
+    if seen is None:
+        name = type(restorer.network).__name__
+        raise UserError(
+            f"{name} sees too far for its receptive field to be measured: give --tile 0 to restore in one piece, or"
+            " --overlap N for tiles, which may leave seams"
+        )
+    return Tiling(tile or TILE, seen.radius, seen.step)
+
+
+def in_words(restorer: Restorer, tiling: Tiling, ensemble: bool) -> str:
+    """What is going to be done."""
+    parts = [f"x{restorer.scale}", f"reads {restorer.reads}"]
+    parts += ["eight turns"] if ensemble else []
+    parts += (
+        ["in one piece"] if tiling.tile is None else [f"tiles of {tiling.tile} px, {tiling.overlap} px around each"]
+    )
+    return ", ".join(parts)
+
+
+def restore_all(pictures: Pictures, restorer: Restorer, tiling: Tiling, out: Path, strip: bool) -> Done:
+    """Restore one picture after the other.
+
+    Raises:
+        UserError: not one was restored.
+        RunError: the disk or the memory is full.
+    """
+    done, several = Done(), len(pictures.numbers) > 1
+    progress = Progress(pictures.title, len(pictures.numbers), "images restored")
+    for place, index in enumerate(pictures.numbers, 1):
+        name = pictures.name(index)
+        try:
+            picture = pictures.read(index)
+            result = write(
+                picture, restorer, tiling, (out / name).with_suffix(".png"), strip, None if several else name
+            )
+        except (BadImageError, FileExistsError) as error:
+            done.faults.append(Fault(name, reason(error)))
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            raise RunError(f"{name}: {sentence_of(error)}") from error
+        else:
+            note(done, name, picture, result)
+        if several:
+            progress.show(place)
+    progress.end()
+    if not done.pictures:
+        raise UserError(f"nothing was restored of {pictures.title}: {examples(done.faults)}")
+    return done
+
+
+def reason(error: Exception) -> str:
+    """Why a file gave no result."""
+    if isinstance(error, FileExistsError):
+        return f"{error.filename} exists and is not overwritten, give another --out"
+    return str(error)
+
+
+def note(done: Done, name: str, picture: Picture, result: Picture) -> None:
+    """Add to ``done`` that the file ``name`` has its result."""
+    done.pictures += 1
+    done.pixels += result.pixels.shape[2] * result.pixels.shape[3]
+    for what in picture.lost:
+        done.lost.setdefault(what, []).append(name)
+
+
+def write(picture: Picture, restorer: Restorer, tiling: Tiling, path: Path, strip: bool, shown: str | None) -> Picture:
+    """Restore ``picture`` into the file ``path``, and a strip beside it.
+
+    Args:
+        picture: as it was read.
+        restorer: what restores it.
+        tiling: how it is cut.
+        path: of the PNG.
+        strip: whether before and after are written, too.
+        shown: by which name tiles are counted; None where pictures are.
+
+    Raises:
+        FileExistsError: one of the files exists.
+    """
+    beside = path.with_stem(path.stem + STRIP)
+    with reserved(path, *([beside] if strip else [])):
+        progress = Progress(shown or "", tiling.count(*picture.pixels.shape[2:]), "tiles restored")
+        pixels = restorer.picture(picture.pixels, tiling, counting(progress) if shown else lambda: None)
+        progress.end()
+        alpha = picture.alpha if picture.alpha is None else enlarged(picture.alpha, restorer.scale, tiling)
+        result = replace(picture, pixels=pixels, alpha=alpha)
+        save(result, path)
+        if strip:
+            before = enlarged(eight_bit(picture.pixels), restorer.scale, tiling)
+            save(Picture(side_by_side(before, eight_bit(pixels)), profile=picture.profile), beside)
+    return result
+
+
+def counting(progress: Progress) -> Callable[[], None]:
+    """What counts one more whenever it is called."""
+    done = count(1)
+    return lambda: progress.show(next(done))
+
+
+def summary(done: Done, seconds: float, out: Path, device: torch.device) -> Iterator[str]:
+    """What was done, and what it took."""
+    for what, names in done.lost.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield f"  lost: {what} ({names[0]}{more})"
+    for fault in done.faults:
+        yield f"  skipped {fault.name}: {fault.reason}"
+    peak = f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+    if device.type == "cuda":
+        peak += f" and {torch.cuda.max_memory_allocated(device) / 2**20:,.0f} MB of the device"
+    megapixels = done.pixels / 1e6
+    yield (
+        f"{done.pictures} of {done.pictures + len(done.faults)} images restored: {megapixels:,.1f} megapixels in"
+        f" {seconds:,.1f} s, {megapixels / seconds:,.2f} a second, {peak}"
+    )
+    yield show(out.resolve())

@@ -1,0 +1,123 @@
+"""Which network ``atelier restore`` applies, and at which scale: a run's, a checkpoint's, or a shipped one."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from experiments.errors import UserError, nearest
+from experiments.house import HOUSE
+from experiments.lightning_cli import switch_off, users_mistakes
+from experiments.look import Subject, find_subject
+from experiments.request import Request
+from experiments.restorers import load_restorer, restorer_names
+from experiments.weights import load_weights
+from lightning_modules.base import AtelierModule
+from lightning_modules.classifier import Classifier
+from lightning_modules.networks.base import Upscaler
+from lightning_modules.reconstruction import Reads, ReconstructionModule
+
+
+@dataclass(frozen=True)
+class Found:
+    """A network and what is known of it.
+
+    Args:
+        network: on the CPU.
+        reads: what of a picture it is given.
+        title: what it is called.
+    """
+
+    network: nn.Module
+    reads: Reads
+    title: str
+
+
+def find_network(request: Request) -> Found:
+    """The network that ``request`` names, on the best device there is.
+
+    Raises:
+        UserError: there is none, or it restores nothing.
+    """
+    target = request.target
+    if target is None:
+        raise UserError("restore begins with a network: `atelier restore RUN_DIR IMAGE_OR_FOLDER`")
+    shipped = restorer_names()
+    if target in shipped and not Path(target).is_dir():
+        if "--ckpt" in request.own or request.overrides:
+            extra = "--ckpt" if "--ckpt" in request.own else request.overrides[0]
+            raise UserError(f"{target} is shipped as it is: leave out {extra}")
+        with users_mistakes():
+            network, card = load_restorer(target)
+        found = Found(network, card.reads, target)
+    else:
+        if not Path(target).exists() and "--ckpt" not in request.own:
+            raise unknown(target, shipped)
+        found = of_run(find_subject(request, "restore"))
+    return replace(found, network=found.network.to("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def unknown(target: str, shipped: list[str]) -> UserError:
+    """What is said of a ``target`` that is nothing."""
+    if target.endswith(".ckpt"):
+        return UserError(f"there is no checkpoint at {target}")
+    meant = nearest(target, shipped)
+    advice = (
+        f"did you mean {meant}?" if meant else f"shipped are {', '.join(shipped)}" if shipped else "none is shipped"
+    )
+    return UserError(f"{target} is no run directory, checkpoint or shipped network: {advice}")
+
+
+def of_run(subject: Subject) -> Found:
+    """The evaluated network of a run.
+
+    Raises:
+        UserError: its family restores no pictures.
+    """
+    cli = subject.cli
+    switch_off(cli, "data", *HOUSE)
+    cli.config.trainer.logger = False
+    cli.build()
+    reads = reading(cli.model)
+    assert isinstance(cli.model, AtelierModule)
+    load_weights(cli.model, subject.checkpoint)
+    title = f"{cli.config.experiment} ({cli.model.weights_name} weights, {subject.which})"
+    return Found(cli.model.evaluated, reads, title)
+
+
+def reading(module: object) -> Reads:
+    """What the network of ``module`` reads.
+
+    Raises:
+        UserError: it is of no family that restores.
+    """
+    if isinstance(module, ReconstructionModule) and not isinstance(module, Classifier):
+        return module.colour
+    if isinstance(module, AtelierModule) and isinstance(module.evaluated, Upscaler):
+        return "rgb"
+    raise UserError(f"{type(module).__name__} restores no pictures: give a run of a family such as SuperResolution")
+
+
+def find_scale(network: nn.Module, wanted: int | None) -> int:
+    """The scale to restore at: the ``wanted`` one, or the only one there is.
+
+    Raises:
+        UserError: the network does not know it, or there are several and none was chosen.
+    """
+    name = type(network).__name__
+    if not isinstance(network, Upscaler):
+        if wanted not in (None, 1):
+            raise UserError(f"{name} keeps a picture's size: leave out --scale {wanted}")
+        return 1
+    known = network.scales
+    if known is None:
+        if wanted is None:
+            raise UserError(f"{name} knows any scale: choose one with --scale")
+        return wanted
+    said = " and ".join(map(str, known))
+    if wanted is None and len(known) > 1:
+        raise UserError(f"{name} knows the scales {said}: choose one with --scale")
+    if wanted is not None and wanted not in known:
+        raise UserError(f"this {name} knows the scale {said}, not {wanted}: give another --scale, or its own run")
+    return known[0] if wanted is None else wanted

@@ -1,0 +1,192 @@
+"""Pictures as ``atelier restore`` reads and writes them: grey or colour, alpha kept, 16 bit where Pillow can.
+
+A file's first frame, turned as its EXIF orientation says. 16-bit grey stays so (PNG, TIFF, PGM); of 16-bit colour
+Pillow reads the high bytes alone. Alpha has 8 bits. What is written is PNG, with the colour profile of what was read.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
+
+from datamodules.collection import SUFFIXES
+from datamodules.decode import MAX_PIXELS, BadImageError, most_bytes, opened, quiet_pillow
+from datamodules.functional.files import replacing
+from datamodules.image_files import source_at
+from datamodules.sources import Entry, FolderSource, Source
+
+GREY, DEEP_GREY = ("1", "L", "LA", "La"), "I;16"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture.
+
+    Args:
+        pixels: uint8 [1, C, H, W] of one or three channels, or uint16 [1, 1, H, W]; stored channels last.
+        alpha: uint8 [1, 1, H, W], where there is any.
+        profile: of its colours, as files carry it.
+        lost: what of the file it does not have.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None = None
+    profile: bytes | None = None
+    lost: tuple[str, ...] = ()
+
+
+class OneFile(FolderSource):
+    """A single file as a source."""
+
+    def __init__(self, path: Path) -> None:
+        Source.__init__(self, path.resolve().parent)
+        about = path.stat()
+        self.entries.append(Entry(path.name, about.st_size, about.st_mtime_ns))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Files that are called like pictures.
+
+    Args:
+        title: of their place.
+        source: that reads them.
+        numbers: theirs in it, in order of names.
+    """
+
+    title: str
+    source: Source
+    numbers: list[int]
+
+    def name(self, number: int) -> str:
+        """The file's, below its place."""
+        return self.source.entries[number].name
+
+    def read(self, number: int) -> Picture:
+        """The picture of a file.
+
+        Raises:
+            BadImageError: it gives none, and why.
+        """
+        with quiet_pillow():
+            return decode(self.source.read(number, most_bytes(MAX_PIXELS)))
+
+
+def find_pictures(place: str, out: Path) -> Pictures:
+    """One picture, or all of a folder or .zip archive, in whatever folders below; those below ``out`` left out.
+
+    Raises:
+        FileNotFoundError: there is nothing; ValueError: there are no pictures, or it is no archive.
+    """
+    path = Path(place)
+    if path.is_file() and path.suffix.lower() != ".zip":
+        return Pictures(path.name, OneFile(path), [0])
+    source = source_at([path], "give an image, or a folder of images")
+    own = out.resolve()
+    numbers = [
+        i
+        for i, entry in enumerate(source.entries)
+        if entry.name.lower().endswith(SUFFIXES) and not (source.path / entry.name).is_relative_to(own)
+    ]
+    if not numbers:
+        raise ValueError(f"{place} holds no images: give an image, or a folder of images")
+    return Pictures(path.resolve().name, source, numbers)
+
+
+def decode(content: bytes) -> Picture:
+    """The picture in the bytes of a file.
+
+    Raises:
+        BadImageError: there is none, and why.
+    """
+    with opened(content, MAX_PIXELS) as image:
+        lost, profile = _lost(image), image.info.get("icc_profile")
+        deep = image.mode.startswith(DEEP_GREY) or (image.mode == "I" and image.format == "PPM")
+        image = ImageOps.exif_transpose(image)
+        if deep:
+            return Picture(_tensor(np.asarray(image).astype(np.uint16)), profile=profile, lost=lost)
+        if image.mode in ("I", "F"):
+            raise BadImageError("32 bits a pixel, whose range is not known")
+        kind = "L" if image.mode in GREY else "RGB"
+        if image.has_transparency_data:
+            whole = np.asarray(image.convert("LA" if kind == "L" else "RGBA"))
+            return Picture(_tensor(whole[:, :, :-1]), _tensor(whole[:, :, -1]), profile, lost)
+        if image.mode == "CMYK":
+            profile = None
+        return Picture(_tensor(np.asarray(image.convert(kind))), profile=profile, lost=lost)
+
+
+def _lost(image: Image.Image) -> tuple[str, ...]:
+    lost = []
+    if getattr(image, "is_animated", False):
+        lost.append("all frames but the first")
+    if image.mode.startswith(DEEP_GREY):
+        if image.has_transparency_data:
+            lost.append("the transparent level of 16-bit grey")
+    elif isinstance(image, ImageFile.ImageFile) and ";16" in repr(
+        image.tile
+    ):  # the decoder's raw mode: what the file has, and not what is made of it
+        lost.append("the low bytes of 16-bit colour or alpha, which Pillow does not read")
+    if image.mode == "CMYK":
+        lost.append("CMYK with its profile, which becomes RGB")
+    return tuple(lost)
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    """[H, W] or [H, W, C] as a view [1, C, H, W] of a copy."""
+    own = np.array(pixels, order="C")
+    return torch.from_numpy(own.reshape(*own.shape[:2], -1)).permute(2, 0, 1)[None]
+
+
+def save(picture: Picture, path: Path) -> None:
+    """Write ``picture`` as PNG to ``path``, whole or not at all."""
+    image = Image.fromarray(_array(picture.pixels))
+    if picture.alpha is not None:
+        image.putalpha(Image.fromarray(_array(picture.alpha)))
+    with replacing(path) as file:
+        image.save(file, format="PNG", icc_profile=picture.profile)
+
+
+def _array(pixels: Tensor) -> np.ndarray:
+    array = pixels[0].permute(1, 2, 0).numpy()
+    return array[:, :, 0] if array.shape[2] == 1 else array
+
+
+def eight_bit(pixels: Tensor) -> Tensor:
+    """uint8 or uint16 ``pixels`` as uint8."""
+    if pixels.dtype == torch.uint8:
+        return pixels
+    return (pixels.float() / 257).round().to(torch.uint8)
+
+
+def side_by_side(left: Tensor, right: Tensor) -> Tensor:
+    """Two pictures uint8 [1, C, H, W] in one."""
+    _, C, H, W = left.shape
+    both = torch.empty(1, H, 2 * W, C, dtype=torch.uint8).permute(0, 3, 1, 2)
+    both[:, :, :, :W], both[:, :, :, W:] = left, right
+    return both
+
+
+@contextmanager
+def reserved(*paths: Path) -> Iterator[None]:
+    """Take the names ``paths`` for files that the block writes; none is left there if it fails.
+
+    Raises:
+        FileExistsError: something is there already.
+    """
+    with ExitStack() as stack:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("xb").close()
+            stack.callback(_discard, path)
+        yield
+        stack.pop_all()
+
+
+def _discard(path: Path) -> None:
+    path.unlink(missing_ok=True)
