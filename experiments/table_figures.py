@@ -186,8 +186,7 @@ def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) 
     for one in found:
         own = one.filled.row.protocol
         for block in one.blocks[i]:
-            if first is None:
-                first = {name: value for name, value in block.protocol.items() if name not in own}
+            first = joined(first, {name: value for name, value in block.protocol.items() if name not in own})
             asked = {**first, **table.must_hold, **own}
             other = departures(asked, block, name_of(column, one.filled), one.filled.row.of or column.of)
             kind = "data" if other.keys() & set(DATA) else "protocol"
@@ -201,10 +200,32 @@ def departures(fixed: Fields, block: Block, score: str, of: str) -> Departures:
     protocol = block.protocol
     asked = {name: value for name, value in fixed.items() if name != EVALUATIONS}
     if not is_generative(protocol):
-        return {name: (value, protocol.get(name)) for name, value in asked.items() if protocol.get(name) != value}
+        return {name: (due, protocol.get(name)) for name, due in asked.items() if not alike(name, due, protocol)}
     evaluations = fixed.get(EVALUATIONS, block.evaluations) if of != "floor" else block.evaluations
     found: Departures = {} if evaluations == block.evaluations else {EVALUATIONS: (evaluations, block.evaluations)}
     found |= {name: (value, None) for name, value in asked.items() if name not in FIELDS}
     preset = Preset(name="", source="", fields={name: value for name, value in asked.items() if name in FIELDS})
     among = [name for name in matters(score) if not (name == "checkpoint" and of != "last")]
     return found | {name: pair for name, pair in preset.departures(Protocol(**protocol)).items() if name in among}
+
+
+def alike(name: str, due: Any, protocol: Fields) -> bool:
+    """Whether field ``name`` is as ``due``, where it says anything: a row without weights has none of a kind.
+
+    Of sets of pairs, which rows have many of or few, those count that both have.
+    """
+    measured = protocol.get(name)
+    if isinstance(due, Mapping) and isinstance(measured, Mapping):
+        return all(due[part] == measured[part] for part in due.keys() & measured.keys())
+    return due == measured or (name in protocol and None in (due, measured))
+
+
+def joined(first: Fields | None, protocol: Fields) -> Fields:
+    """``first`` with what a later ``protocol`` adds to it, be it not generative: sets of pairs, whose weights."""
+    if first is None or is_generative(protocol):
+        return protocol if first is None else first
+    filled = {name: protocol.get(name) if value is None else value for name, value in first.items()}
+    for name, value in first.items():
+        if isinstance(value, Mapping) and isinstance(protocol.get(name), Mapping):
+            filled[name] = {**protocol[name], **value}
+    return filled

@@ -15,20 +15,20 @@ from lightning.pytorch.core.optimizer import LightningOptimizer, do_nothing_clos
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from lightning_modules.base import OptimizerCallable
+from lightning_modules.base import AtelierModule, OptimizerCallable
 from lightning_modules.batches import channels_last, rebuild
 from lightning_modules.generative import GenerativeModule
-from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.base import Discriminator, Generator, Network
 from lightning_modules.schedules import Schedule
 
 Terms = dict[str, Tensor]
 
 
-class AdversarialModule(GenerativeModule):
-    """Alternating updates of a discriminator D and a generator G.
+class TwoPlayerModule(AtelierModule):
+    """Alternating updates of a discriminator D and a generator G, whatever G makes its images of.
 
     Args:
-        generator: G(z, y) -> x.
+        generator: G.
         discriminator: D(x, y) -> logits.
         d_optimizer: D's optimizer; Adam with DCGAN's learning rate and betas unless given.
         g_optimizer: G's optimizer.
@@ -43,9 +43,11 @@ class AdversarialModule(GenerativeModule):
         **shared: the arguments of ``AtelierModule``.
     """
 
+    G: Any  # a Network; each family says which, and what it asks of it
+
     def __init__(
         self,
-        generator: Generator,
+        generator: Network,
         discriminator: Discriminator,
         *,
         d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=2e-4, betas=(0.5, 0.999)),
@@ -188,3 +190,10 @@ class AdversarialModule(GenerativeModule):
                 self.row[f"{name}/grad_norm"] = norm
                 if limit is not None:
                     nn.utils.clip_grads_with_norm_(weights, limit, norm)
+
+
+class AdversarialModule(GenerativeModule, TwoPlayerModule):
+    """Two players of which G makes samples of noise, G(z, y) -> x."""
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, **players: Any) -> None:
+        super().__init__(generator, discriminator, **players)

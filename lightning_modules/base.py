@@ -6,7 +6,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -52,6 +52,7 @@ class AtelierModule(L.LightningModule):
     """
 
     value_range: ValueRange | None = None
+    other_names: ClassVar[Mapping[str, str]] = {}  # beginnings of weights' names in other families, and here
 
     def __init__(
         self,
@@ -166,7 +167,7 @@ class AtelierModule(L.LightningModule):
 
     def load_matching(self, path: str) -> None:
         """Take every weight of the checkpoint ``path`` whose name and shape match, and print the others."""
-        match, others = matching_weights(path, self)
+        match, others = matching_weights(path, self, self.other_names)
         self.load_state_dict(match, strict=False)
         if self.ema is not None and not any(k.startswith("ema.") for k in match):
             self.ema.copy_from(self.net)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_modules.adversarial import AdversarialModule, Terms
+from lightning_modules.adversarial import AdversarialModule, Terms, TwoPlayerModule
 from lightning_modules.augment.base import Augmentation, Unchanged
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating
 from lightning_modules.losses.classification import ClassificationTerm
 from lightning_modules.losses.penalties import BetweenPenalty, Penalty, PointPenalty
 from lightning_modules.losses.weights import WeightTerm
-from lightning_modules.networks.base import Discriminator, Generator, TwoHeadedDiscriminator, Verdict
+from lightning_modules.networks.base import Discriminator, Generator, Network, TwoHeadedDiscriminator, Verdict
 
 
 class Shown(NamedTuple):
@@ -40,34 +40,32 @@ class Judged(NamedTuple):
     fake_classes: Tensor
 
 
-class GAN(AdversarialModule):
-    """G and D against each other under one loss and any number of penalties.
+class JudgedModule(TwoPlayerModule):
+    """D's and G's terms under one adversarial loss and any number of penalties, of whatever images G has made.
 
     Args:
-        generator: G(z, y) -> x.
+        generator: G.
         discriminator: D(x, y) -> logits.
-        loss: the objective of both; the paper's non-saturating one unless given.
+        loss: the objective of both; the non-saturating one unless given.
         penalties: gradient penalties on D, each of another name.
         one_pass: run reals and fakes through D as one batch; batch statistics are then shared.
         weight_clip: largest magnitude of D's weights, enforced after each of its steps (Arjovsky et al. 2017,
             algorithm 1: 0.01).
-        g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
         d_weight_terms: terms of D's objective that look at its weights, each of another name.
         g_weight_terms: terms of G's.
         classification: a term on the answer of D's second head, which D then must have.
         augment: a change of all that D sees, reals and fakes; none unless given.
-        **players: the arguments of ``AdversarialModule``.
+        **players: the arguments of ``TwoPlayerModule``.
     """
 
     def __init__(
         self,
-        generator: Generator,
+        generator: Network,
         discriminator: Discriminator,
         loss: AdversarialLoss | None = None,
         penalties: Sequence[Penalty] = (),
         one_pass: bool = False,
         weight_clip: float | None = None,
-        g_batch_factor: int = 1,
         d_weight_terms: Sequence[WeightTerm] = (),
         g_weight_terms: Sequence[WeightTerm] = (),
         classification: ClassificationTerm | None = None,
@@ -82,21 +80,13 @@ class GAN(AdversarialModule):
         self.penalties, self.one_pass = list(penalties), one_pass
         if weight_clip is not None and weight_clip <= 0:
             raise ValueError(f"weight_clip must be above 0, got {weight_clip}")
-        if g_batch_factor < 1 or (g_batch_factor > 1 and self.loss.relativistic):
-            raise ValueError(f"g_batch_factor must be 1 or more, and 1 under a relativistic loss, got {g_batch_factor}")
         if (classification is not None) != isinstance(discriminator, TwoHeadedDiscriminator):
             raise ValueError(
                 "a classification term and a discriminator of two heads need each other, and here is one alone: give "
                 "both, or neither"
             )
-        self.classification, self.augment = classification, augment or Unchanged()
-        self.weight_clip, self.g_batch_factor = weight_clip, g_batch_factor
+        self.classification, self.augment, self.weight_clip = classification, augment or Unchanged(), weight_clip
         self.d_weight_terms, self.g_weight_terms = list(d_weight_terms), list(g_weight_terms)
-
-    def check_data(self, data: StatesItsData) -> None:
-        """The base's; D's classes too."""
-        super().check_data(data)
-        self.check_classes(self.D.num_classes, data)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The base's; D's clips its weights after each step where asked to."""
@@ -105,12 +95,6 @@ class GAN(AdversarialModule):
         if limit is not None:
             optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
         return optimizers
-
-    def d_loss(self, x: Tensor, y: Tensor) -> Terms:
-        """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
-        with torch.no_grad():
-            fake = self.G(self.G.sample_z(len(x)), y)
-        return self.d_terms(x, fake, y)
 
     def d_terms(self, x: Tensor, fake: Tensor, y: Tensor) -> Terms:
         """D's objective on the reals ``x`` [N, ...] and ``fake`` [N, ...], both of ``y``."""
@@ -127,11 +111,6 @@ class GAN(AdversarialModule):
         for penalty in due:
             terms[f"d/{penalty.name}"] = penalty.every * self.penalise(penalty, judged, y)
         return terms | {f"d/{term.name}": term(self.D) for term in self.d_weight_terms}
-
-    def g_loss(self, x: Tensor, y: Tensor) -> Terms:
-        """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
-        y_fake = torch.cat([y] * self.g_batch_factor)
-        return self.g_terms(x, self.G(self.G.sample_z(len(y_fake)), y_fake), y, y_fake)
 
     def g_terms(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor) -> Terms:
         """G's objective on ``fake`` [M, ...] of ``y_fake``, beside the reals ``x`` [N, ...] of ``y``."""
@@ -193,6 +172,47 @@ class GAN(AdversarialModule):
         if all(penalty.autocast for penalty in penalties):
             return nullcontext()
         return torch.autocast(self.device.type, enabled=False)
+
+
+class GAN(AdversarialModule, JudgedModule):
+    """G and D against each other under one loss and any number of penalties.
+
+    Args:
+        generator: G(z, y) -> x.
+        discriminator: D(x, y) -> logits.
+        loss: the objective of both; the paper's non-saturating one unless given.
+        g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
+        **judged: the arguments of ``JudgedModule``.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        loss: AdversarialLoss | None = None,
+        g_batch_factor: int = 1,
+        **judged: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, loss=loss, **judged)
+        if g_batch_factor < 1 or (g_batch_factor > 1 and self.loss.relativistic):
+            raise ValueError(f"g_batch_factor must be 1 or more, and 1 under a relativistic loss, got {g_batch_factor}")
+        self.g_batch_factor = g_batch_factor
+
+    def check_data(self, data: StatesItsData) -> None:
+        """The base's; D's classes too."""
+        super().check_data(data)
+        self.check_classes(self.D.num_classes, data)
+
+    def d_loss(self, x: Tensor, y: Tensor) -> Terms:
+        """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
+        with torch.no_grad():
+            fake = self.G(self.G.sample_z(len(x)), y)
+        return self.d_terms(x, fake, y)
+
+    def g_loss(self, x: Tensor, y: Tensor) -> Terms:
+        """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
+        y_fake = torch.cat([y] * self.g_batch_factor)
+        return self.g_terms(x, self.G(self.G.sample_z(len(y_fake)), y_fake), y, y_fake)
 
 
 def require_once(where: str, terms: Sequence[Penalty | WeightTerm]) -> None:

@@ -4,26 +4,18 @@ A multi-scale network (VDSR, Kim et al. 2016; MDSR, Lim et al. 2017) learns and 
 that the scale comes with the images: it is the ratio of their sides.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
 from lightning_modules.contract import StatesItsScales
 from lightning_modules.networks.base import Upscaler
 from lightning_modules.reconstruction import ReconstructionModule
+from lightning_modules.restoring import Restoring
 
 
-class SuperResolution(ReconstructionModule):
-    """network(y, scale) is to be x.
-
-    Args:
-        network: the small image y [N, C, h, w] and the scale to x [N, C, h scale, w scale].
-        **shared: the arguments of ``ReconstructionModule``.
-    """
-
-    def __init__(self, network: Upscaler, **shared: Any) -> None:
-        super().__init__(network, **shared)
-        self.scales = network.scales
+class Enlarging(Restoring):
+    """A family whose evaluated network is an ``Upscaler``, however it is trained."""
 
     def setup(self, stage: str) -> None:
         """As in the base; in a test, too, the network must know every scale of the data.
@@ -32,20 +24,31 @@ class SuperResolution(ReconstructionModule):
             ValueError: it does not.
         """
         super().setup(stage)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, StatesItsScales) or self.scales is None:
+        data, known = self.trainer.datamodule, cast(Upscaler, self.net).scales  # type: ignore[attr-defined]
+        if not isinstance(data, StatesItsScales) or known is None:
             return
-        unknown = [scale for scale in data.scales if scale not in self.scales]
+        unknown = [scale for scale in data.scales if scale not in known]
         if unknown:
-            known = ", ".join(map(str, self.scales))
             raise ValueError(
-                f"{type(self.net).__name__} knows the scale {known}, the data module gives {unknown[0]} too: set"
-                " data.init_args.scales to the network's"
+                f"{type(self.net).__name__} knows the scale {', '.join(map(str, known))}, the data module gives"
+                f" {unknown[0]} too: set data.init_args.scales to the network's"
             )
 
     def inputs(self, x: Tensor, y: Tensor) -> tuple[Tensor, int]:
         """The small image ``y``, and how many times as large ``x`` is."""
         return y, scale_between(x, y)
+
+
+class SuperResolution(Enlarging, ReconstructionModule):
+    """network(y, scale) is to be x.
+
+    Args:
+        network: the small image y [N, C, h, w] and the scale to x [N, C, h scale, w scale].
+        **shared: the arguments of ``ReconstructionModule``.
+    """
+
+    def __init__(self, network: Upscaler, **shared: Any) -> None:
+        super().__init__(network, **shared)  # here for the type, which the command line reads
 
 
 def scale_between(x: Tensor, y: Tensor) -> int:

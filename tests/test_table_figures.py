@@ -220,3 +220,28 @@ def test_the_keys_file_is_not_needed(tmp_path):
     ((line,), _) = read(tmp_path, keys={})
     assert line.marks == ["unkeyed"]
     assert known()
+
+
+def restored(weights, **sets):
+    """The scores of a record that compares ``sets`` of pairs, each with its hash."""
+    protocol = {"colour": "grey", "weights": weights, "data": {name: {"sha256": text} for name, text in sets.items()}}
+    return [{**record()["scores"][0], "protocol": protocol}]
+
+
+@pytest.mark.parametrize(
+    ("last", "mark"),
+    [
+        (restored("raw", B="bb"), None),
+        (restored("raw", C="cc"), None),
+        (restored(None, A="aa"), None),
+        (restored("raw", A="xx"), "FID by other data (data {'A': {'sha256': 'xx'}}, not"),
+        (restored("raw", B="xx"), "FID by other data (data {'B': {'sha256': 'xx'}}, not"),
+        (restored("ema", A="aa"), "FID by other protocol (weights ema, not raw)"),
+    ],
+)
+def test_sets_of_pairs_agree_where_both_have_them_and_what_has_no_weights_agrees_with_any(tmp_path, last, mark):
+    for seed, scores in enumerate([restored(None, A="aa"), restored("raw", A="aa", B="bb"), last]):
+        commit(tmp_path / "results", f"s{seed}", seed=seed, scores=scores)
+    ((line,), _) = read(tmp_path, table(seeds=[0, 1, 2]))
+    assert len(line.marks) == (0 if mark is None else 1)
+    assert mark is None or line.marks[0].startswith(mark)

@@ -6,6 +6,7 @@ where that is the scale. A set's score is the mean of its images' own.
 
 import typing
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import lightning as L
@@ -14,13 +15,16 @@ from torch import Tensor
 from datamodules.functional.quantise import ValueRange, to_uint8
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import Scores
+from lightning_modules.metrics.fidelity.detail import detail
 from lightning_modules.metrics.fidelity.metrics import Fidelity
 from lightning_modules.metrics.fidelity.pixelwise import psnr
 from lightning_modules.metrics.fidelity.protocol import Colour, FidelityProtocol
 from lightning_modules.metrics.fidelity.ssim import ssim
+from lightning_modules.metrics.fidelity.unclipped import UnclippedPSNR
 from lightning_modules.metrics.protocol import QUANTISATION
 
 MEASURES = {"psnr": psnr, "ssim": ssim}
+DETAIL = {"detail": detail}
 
 
 @typing.runtime_checkable
@@ -64,25 +68,49 @@ class DataWithPairs(typing.Protocol):
         ...
 
 
+@typing.runtime_checkable
+class WithHole(typing.Protocol):
+    """A batch that says which pixels were missing."""
+
+    hole: Tensor
+
+
 class FidelityScores(Scores):
     """Scores each set of pairs as ``<set>/psnr@<protocol>`` and ``<set>/ssim@<protocol>``.
+
+    Where a batch has a part ``hole`` (bool [N, 1, H, W]), its pixels alone are scored too:
+    ``<set>/psnr@<protocol>-hole``.
 
     Args:
         colour: what of the images is compared: see ``FidelityProtocol``.
         shave: pixels left out at each side, or "scale" for as many as the set's scale.
+        unclipped: score the floats before they become bytes too, as ``<set>/psnr@<protocol>-unclipped``.
+        detail: score the energy of fine detail beside that of the right image too, as ``<set>/detail@<protocol>``.
 
     Attributes:
         checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.test``.
 
     Raises:
-        ValueError: for a shave below 0; in ``setup``, for a family that restores nothing or data without pairs.
+        ValueError: for a shave below 0, or luma of what is not clamped; in ``setup``, for a family that restores
+            nothing or data without pairs.
     """
 
-    def __init__(self, colour: Colour = "y8", shave: int | Literal["scale"] = "scale") -> None:
+    def __init__(
+        self,
+        colour: Colour = "y8",
+        shave: int | Literal["scale"] = "scale",
+        unclipped: bool = False,
+        detail: bool = False,
+    ) -> None:
         super().__init__()
-        self.colour, self.shave = colour, shave
-        self._protocol(scale=1)  # refuses now what it would refuse in the first validation
+        self.measures = MEASURES | DETAIL if detail else MEASURES
+        self.colour, self.shave, self.unclipped = colour, shave, unclipped
+        refused_now = self._protocol(scale=1)  # and not in the first validation
+        if unclipped:
+            UnclippedPSNR(refused_now)
         self.metrics: list[Fidelity] = []
+        self.floats: dict[int, UnclippedPSNR] = {}  # by the number of the set
+        self.holes: dict[int, Fidelity] = {}  # by the number of the set
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
         self.checkpoint: str | None = "last"
@@ -96,7 +124,7 @@ class FidelityScores(Scores):
         return {
             "colour": self.colour,
             "shave": self.shave,
-            "quantisation": QUANTISATION,
+            "quantisation": f"{QUANTISATION}; none where unclipped" if self.unclipped else QUANTISATION,
             "weights": self.weights,
             "checkpoint": self.checkpoint,
             "data": {data.name: {"images": len(data), "sha256": data.sha256} for data in self.sets},
@@ -117,7 +145,11 @@ class FidelityScores(Scores):
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start counting."""
-        self.metrics = [Fidelity(self._protocol(data.scale), MEASURES).to(pl_module.device) for data in self.sets]
+        protocols = [self._protocol(data.scale) for data in self.sets]
+        self.metrics = [Fidelity(protocol, self.measures).to(pl_module.device) for protocol in protocols]
+        unclipped = protocols if self.unclipped else []
+        self.floats = {i: UnclippedPSNR(protocol).to(pl_module.device) for i, protocol in enumerate(unclipped)}
+        self.holes = {}
 
     def on_validation_batch_end(
         self,
@@ -137,8 +169,15 @@ class FidelityScores(Scores):
         prediction = pl_module.restore(batch)
         if not prediction.isfinite().all():
             raise FloatingPointError(f"an image restored from {self.sets[dataloader_idx].name} holds a NaN or infinity")
-        pair = (to_uint8(image, pl_module.value_range) for image in (prediction, batch[0]))
-        self.metrics[dataloader_idx].update(*pair)
+        made, right = (to_uint8(image, pl_module.value_range) for image in (prediction, batch[0]))
+        metric = self.metrics[dataloader_idx]
+        metric.update(made, right)
+        if self.unclipped:
+            self.floats[dataloader_idx].update(prediction, batch[0], pl_module.value_range)
+        if isinstance(batch, WithHole):
+            inside = replace(metric.protocol, hole=True)
+            self.holes.setdefault(dataloader_idx, Fidelity(inside, {"psnr": psnr}).to(pl_module.device))
+            self.holes[dataloader_idx].update(made, right, batch.hole)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the scores and log them as ``val/...``."""
@@ -153,6 +192,8 @@ class FidelityScores(Scores):
             for data, metric in zip(self.sets, self.metrics, strict=True)
             for name, value in metric.as_floats().items()
         }
+        for i, metric in [*self.floats.items(), *self.holes.items()]:
+            scores |= {f"{self.sets[i].name}/{name}": value for name, value in metric.as_floats().items()}
         self.keep(module, scores)
         module.log_scores({f"{prefix}/{name}": value for name, value in scores.items()})
 

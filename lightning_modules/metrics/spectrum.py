@@ -45,12 +45,13 @@ def ring_power(image: Tensor, beta: float = BETA) -> Tensor:
     """
     _, _, height, width = image.shape
     x = image.double()
-    x = (x - x.mean((2, 3), keepdim=True)) * _window(height, width, beta).to(image.device)
+    x = (x - x.mean((2, 3), keepdim=True)) * window(height, width, beta).to(image.device)
     power = torch.fft.fft2(x).abs().square().mean(1).flatten(1)
     return torch.stack([power[:, ring.to(image.device)].mean(1) for ring in rings(height, width)], dim=1)
 
 
-def _window(height: int, width: int, beta: float) -> Tensor:
+def window(height: int, width: int, beta: float) -> Tensor:
+    """A Kaiser window [height, width], float64, whose squares sum to 1."""
     sides = [torch.kaiser_window(side, periodic=False, beta=beta, dtype=torch.float64) for side in (height, width)]
     window = torch.outer(*sides)
     return window / window.square().sum().sqrt()

@@ -65,6 +65,7 @@ class Discriminator(Network):
     blocks: nn.Sequential  # from the image to the head; Freeze-D (Mo et al. 2020) holds the first of them still
     head: nn.Conv2d | nn.Linear  # from the features to one logit
     num_classes: int | None = None
+    image_shape: tuple[int, int, int] | None = None  # (C, H, W) of the images it judges, where they are of one size
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -156,6 +157,52 @@ class Upscaler(Network):
     @abstractmethod
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """Map ``y`` [N, C, h, w] to [N, C, h scale, w scale]."""
+
+
+class Alignment(NamedTuple):
+    """How a network finds one view, at the small size, in another."""
+
+    target: Tensor  # [N, C, h, w], the view from whose pixels it looks
+    warped: Tensor  # [N, C, h, w], the other view as it is found there
+    valid: Tensor  # [N, 1, h, w], 1 where the other view shows it too, else 0
+    attention: Tensor  # sums to 1: along rows [N, h, w, w] over the last axis, in windows [N, K, h, w] over offsets
+    shift: Tensor  # [N, 2, h, w], mean step to where it looks: rows, columns
+
+
+class MultiViewUpscaler(Network):
+    """y, scale -> x: small views of a scene, [N, V, C, h, w] in [0, 1], to the first of them ``scale`` times as large.
+
+    Attributes:
+        views: V, the reference first.
+        scales: those that it knows; None is any.
+    """
+
+    views: int
+    scales: tuple[int, ...] | None = None
+
+    @abstractmethod
+    def explain(self, y: Tensor, scale: int) -> tuple[Tensor, list[Alignment]]:
+        """The image [N, C, h scale, w scale] of ``y`` [N, V, C, h, w], and where the side views were found."""
+
+    def forward(self, y: Tensor, scale: int) -> Tensor:
+        """Map ``y`` [N, V, C, h, w] to [N, C, h scale, w scale]."""
+        return self.explain(y, scale)[0]
+
+    def check(self, y: Tensor, scale: int) -> None:
+        """Raise ValueError where ``y`` does not hold the views, or ``scale`` is another than the network's."""
+        if y.ndim != 5 or y.shape[1] != self.views:
+            raise ValueError(
+                f"{type(self).__name__} takes {self.views} views [N, {self.views}, C, h, w], got {list(y.shape)}: "
+                "choose a data module with as many"
+            )
+        if self.scales is not None and scale not in self.scales:
+            raise ValueError(f"{type(self).__name__} knows the scale {self.scales[0]}, asked for {scale}")
+
+
+class StereoUpscaler(MultiViewUpscaler):
+    """Of two rectified views, matched along rows: it explains from left to right and from right to left, in turn."""
+
+    views = 2
 
 
 class Classifier(Network):

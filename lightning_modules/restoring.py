@@ -1,0 +1,102 @@
+"""What families share that make an image x of a condition y, be they trained by one player or by two.
+
+A named sum of losses between their image and x, the answer that scores and predictions look at, and pictures of it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from datamodules.functional.quantise import to_uint8
+from lightning_modules.base import AtelierModule
+from lightning_modules.batches import rebuild
+from lightning_modules.losses.reconstruction import ReconstructionLoss
+
+PICTURES, CROP = 4, 128  # images of a panel, and their side in px, at most
+
+
+class Restoring(AtelierModule):
+    """A family whose evaluated network is given y, or what ``inputs`` makes of the batch, and answers with x.
+
+    Attributes:
+        losses: terms between the answer and x.
+        margin: pixels at each side that they leave out.
+    """
+
+    value_range = (0.0, 1.0)
+    losses: Sequence[ReconstructionLoss] = ()
+    margin: int = 0
+    _shown: tuple[Sequence[Tensor], ...] = ()  # the first batches of the first validation set
+
+    def compare_by(self, losses: Sequence[ReconstructionLoss], margin: int = 0) -> None:
+        """Take ``losses`` and ``margin``.
+
+        Raises:
+            ValueError: two losses bear one name.
+        """
+        names = [loss.name for loss in losses]
+        if len(set(names)) < len(names):
+            raise ValueError(f"losses: each may stand once, got {', '.join(names)}")
+        self.losses, self.margin = list(losses), margin
+
+    def compare(self, prediction: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Each loss between ``prediction`` and ``x`` [N, C, H, W], by its name.
+
+        A network that pads nothing puts out less than x: what is compared is the middle of x, less the margin.
+        """
+        H, W = (side - 2 * self.margin for side in x.shape[2:])
+        H, W = min(H, prediction.shape[2]), min(W, prediction.shape[3])
+        prediction, x = centre(prediction, H, W), centre(x, H, W)
+        return {loss.name: loss(prediction, x) for loss in self.losses}
+
+    def inputs(self, x: Tensor, y: Tensor) -> tuple[Any, ...]:
+        """What of a batch the network is given: the condition."""
+        return (y,)
+
+    def restore(self, batch: Sequence[Tensor]) -> Tensor:
+        """The evaluated network's image of a batch (x, y), to be compared with x.
+
+        Where a network of colours is given a grey image three times, x is grey: its three answers are averaged.
+        """
+        answer: Tensor = self(*self.inputs(*batch))
+        grey = batch[0].shape[1] == 1 < answer.shape[1]
+        return answer.mean(1, keepdim=True) if grey else answer
+
+    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """The evaluated network's image of the condition."""
+        return self.restore(batch)
+
+    # --- pictures ---------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Keep the first images of the first set for the pictures."""
+        if dataloader_idx == 0 and batch_idx < PICTURES:
+            before = self._shown if batch_idx else ()
+            self._shown = (*before, rebuild(batch, [part[:1] for part in batch]))
+
+    def panels(self) -> dict[str, Tensor]:
+        """``restored``: once a validation set was seen, a row for each of its first images: y at the size of x,
+        the answer, and x; squares from the middle, uint8 [rows, 3, C, side, side]."""
+        rows = [(*y_beside(*batch[:2]), self.restore(batch).float(), batch[0]) for batch in self._shown]
+        if not rows:
+            return {}
+        side = min(CROP, *(length for row in rows for image in row for length in image.shape[2:]))
+        C = max(image.shape[1] for row in rows for image in row)
+        squares = [torch.cat([centre(image, side, side).expand(-1, C, -1, -1) for image in row]) for row in rows]
+        return {"restored": to_uint8(torch.stack(squares), self.value_range)}
+
+
+def y_beside(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    """``y`` [N, D, h, w] with each pixel repeated up to the size of ``x``, if it is an image with as many channels."""
+    if y.ndim != 4 or y.shape[1] not in (1, 3):
+        return ()
+    return (interpolate(y, size=x.shape[2:], mode="nearest-exact"),)
+
+
+def centre(x: Tensor, H: int, W: int) -> Tensor:
+    """The middle H x W pixels of ``x`` [N, C, ...]; of an odd rest, one more is left out below and on the right."""
+    top, left = (x.shape[2] - H) // 2, (x.shape[3] - W) // 2
+    return x[:, :, top : top + H, left : left + W]

@@ -1,0 +1,466 @@
+"""Denoising and deblocking: what the damage is by hand, the noisy rows of tables, DnCNN, one sentence for bad files."""
+
+import math
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from command_line import place
+from network_laws import every_parameter_gets_a_gradient
+from PIL import Image
+from test_bad_input import refused
+from test_super_resolution import said
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, conv2d, mse_loss
+
+from datamodules.denoising import BlindGaussian, Gaussian, NoisyCleanFolders, NoisyImages, Poisson
+from datamodules.functional import degrade
+from datamodules.jpeg import JPEGImages
+from experiments.cli import main
+from lightning_modules.losses.reconstruction import MSE
+from lightning_modules.metrics.fidelity.protocol import FidelityProtocol
+from lightning_modules.metrics.fidelity.unclipped import UnclippedPSNR
+from lightning_modules.networks.dncnn import DnCNN
+from lightning_modules.networks.init import Orthogonal, Xavier
+from lightning_modules.reconstruction import ReconstructionModule
+
+pytestmark = pytest.mark.usefixtures(place.__name__)
+NOISY, JPEG = "denoising/noisy", "denoising/jpeg"
+HERE = ["--data.root", "data", "--data.test", "[mine/Made]"]
+
+
+def image(seed: int, H: int = 24, W: int = 20, channels: int = 1) -> np.ndarray:
+    """Smooth and rough parts, uint8 [H, W] or [H, W, 3]."""
+    noise = np.random.RandomState(seed)
+    pixels = (noise.rand(H, W, channels) * 90 + np.linspace(20, 160, W)[None, :, None]).astype(np.uint8)
+    return pixels[:, :, 0] if channels == 1 else pixels
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def made() -> Path:
+    """Two grey images in data/mine/Made, four in data/mine/train, and two real pairs in data/mine/real."""
+    for i, size in enumerate(((24, 20), (18, 30))):
+        save(Path(f"data/mine/Made/{i}.png"), image(i, *size))
+    for i in range(4):
+        save(Path(f"data/mine/train/{i}.png"), image(10 + i, 24, 24))
+    for i, kind in enumerate(("noisy", "clean")):
+        save(Path(f"data/mine/real/{kind}/a.png"), image(20 + i, channels=3))
+        save(Path(f"data/mine/real/{kind}/b.png"), image(30 + i, channels=3))
+    return Path("data/mine")
+
+
+def noisy(**settings: Any) -> NoisyImages:
+    given = {"train": ["mine/train"], "test": ["mine/Made"], "shrink": [1.0], "patch": 12, "stride": 4, "batch_size": 8}
+    return NoisyImages(**{**given, "root": "data", **settings})
+
+
+def jpeg(**settings: Any) -> JPEGImages:
+    given = {"train": ["mine/train"], "test": ["mine/Made"], "patch": 24, "stride": 8, "turns": "none"}
+    return JPEGImages(**{**given, "root": "data", **settings})
+
+
+# --- noise by hand ------------------------------------------------------------------------------------------
+
+
+def test_gaussian_noise_has_the_variance_that_is_asked_for_and_is_not_clamped():
+    torch.manual_seed(0)
+    x = torch.full((2, 1, 300, 300), 0.02)
+    y = degrade.gaussian(x, 25.0)
+    rest = (y - x) * 255
+    assert abs(rest.mean()) < 5 * 25 / math.sqrt(rest.numel())
+    assert rest.std().item() == pytest.approx(25, rel=5 / math.sqrt(2 * rest.numel()))
+    assert (y < 0).float().mean().item() == pytest.approx(0.5 * math.erfc(0.02 * 255 / 25 / math.sqrt(2)), abs=0.01)
+    assert abs((rest[:, :, 1:] * rest[:, :, :-1]).mean() / 625) < 0.02  # white: no pixel knows its neighbour
+    assert not torch.equal(rest[0], rest[1])
+    drawn, again = (torch.Generator().manual_seed(1) for _ in range(2))
+    noise = torch.randn(x.shape, generator=again)
+    assert torch.allclose(degrade.gaussian(x, 25.0, drawn), x + noise * 25 / 255, atol=1e-6)
+
+
+def test_poisson_noise_has_mean_x_and_variance_x_by_peak():
+    torch.manual_seed(0)
+    levels = torch.tensor([0.0, 0.1, 0.5, 1.0])
+    y = degrade.poisson(levels.view(4, 1, 1, 1).expand(4, 1, 200, 200), 30.0).flatten(1)
+    n = y.shape[1]
+    for x, values in zip(levels.tolist(), y, strict=True):
+        assert values.mean().item() == pytest.approx(x, abs=5 * math.sqrt(x / 30 / n))
+        assert values.var().item() == pytest.approx(x / 30, rel=0.05)
+        assert ((values * 30).round() - values * 30).abs().max() < 1e-4  # whole photons
+    assert (y[3] > 1).any()
+
+
+def test_a_blind_level_is_drawn_for_each_image_over_the_whole_range():
+    torch.manual_seed(0)
+    x = torch.full((400, 1, 40, 40), 0.5)
+    sigma = (BlindGaussian(0, 55).draw(x) - x).flatten(1).std(1) * 255
+    assert 0 <= sigma.min() < 3
+    assert 52 < sigma.max() < 60
+    assert sigma.mean().item() == pytest.approx(27.5, abs=5 * 55 / math.sqrt(12 * 400))
+    assert sigma.quantile(0.25).item() == pytest.approx(13.75, abs=4)  # even, not heaped
+    given = torch.tensor([0.0, 50.0])
+    drawn = (degrade.gaussian(x[:2], given) - x[:2]).flatten(1).std(1) * 255
+    assert drawn.tolist() == pytest.approx([0, 50], rel=0.1)
+
+
+def test_a_level_is_that_of_the_noise(made):
+    torch.manual_seed(0)
+    x = torch.full((1, 1, 200, 200), 0.5)
+    assert ((Gaussian(10).draw(x) - x) * 255).std().item() == pytest.approx(10, rel=0.02)
+    assert (Poisson(4).draw(x) - x).var().item() == pytest.approx(0.5 / 4, rel=0.03)
+    data = noisy(test_noise=[Gaussian(15), Gaussian(2.5), Poisson(30)], noise=BlindGaussian())
+    assert [pairs.name for pairs in data.pairs()] == ["Made-s15", "Made-s2.5", "Made-p30"]
+
+
+# --- test images are the same everywhere --------------------------------------------------------------------
+
+
+def test_test_noise_is_kairs_and_begins_anew_for_each_image(made):
+    (pairs,) = noisy(noise=Gaussian(25)).pairs()
+    assert (pairs.name, len(pairs)) == ("Made-s25", 2)
+    for i, (x, y) in enumerate(pairs.pairs):
+        pixels = np.asarray(Image.open(made / f"Made/{i}.png"))
+        np.random.seed(seed=0)  # as KAIR has it
+        damaged = np.float32(pixels / 255.0)[:, :, None]
+        damaged += np.random.normal(0, 25 / 255.0, damaged.shape)
+        assert np.array_equal(x[0, 0].numpy(), pixels)
+        assert y.dtype == torch.float32
+        assert np.abs(y[0, 0].numpy() - damaged[:, :, 0]).max() < 2e-7  # two roundings to float32
+        rest = (y - x / 255)[0, 0, 0, :3].tolist()
+        assert rest == pytest.approx([0.17294631, 0.03923110, 0.09595470], abs=1e-6)  # known numbers, on any machine
+    again, other = noisy(noise=Gaussian(25)).pairs()[0], noisy(noise=Gaussian(24)).pairs()[0]
+    assert again.sha256 == pairs.sha256 != other.sha256
+
+
+def test_the_order_of_colour_noise_and_of_photons_is_numpys():
+    x = torch.from_numpy(image(0, 4, 5, 3)).permute(2, 0, 1)[None] / 255
+    stream, values = np.random.RandomState(0), np.random.RandomState(0).normal(0, 1, (4, 5, 3))
+    y = Gaussian(255).fixed(x, stream)
+    assert (y - x)[0].permute(1, 2, 0).numpy() == pytest.approx(values, abs=1e-5)
+    white = torch.tensor([[[[0.1, 1.0, 0.5]]]])
+    photons = Poisson(30).fixed(white, np.random.RandomState(0)) * 30
+    assert photons.flatten().tolist() == pytest.approx([5, 29, 25], abs=1e-4)
+
+
+def test_colour_becomes_grey_before_the_noise(made):
+    save(made / "Made/0.png", image(5, channels=3))
+    (pairs,) = noisy(noise=Gaussian(0)).pairs()
+    x, y = pairs.pairs[0]
+    grey = np.asarray(Image.open(made / "Made/0.png").convert("L"))
+    assert np.array_equal(x[0, 0].numpy(), grey)
+    assert (y * 255 - x).abs().max() < 1e-4
+    given_x, given_y = noisy(noise=Gaussian(0)).as_given(x, y)
+    assert torch.equal(given_y, y)
+    assert torch.allclose(given_x, y)
+
+
+# --- training patches ---------------------------------------------------------------------------------------
+
+
+def drawn(data: NoisyImages | JPEGImages | NoisyCleanFolders, item: Tensor) -> tuple[Tensor, Tensor]:
+    data.seed_augmentation(torch.device("cpu"))
+    return data.draw(item)
+
+
+def test_training_noise_is_a_function_of_seed_and_position(made):
+    item = torch.tensor([0, 3, 1, 0])
+    (x, y), again, other = (drawn(noisy(seed=seed), item) for seed in (0, 0, 1))
+    assert torch.equal(x, again[0])
+    assert torch.equal(y, again[1])
+    assert not torch.equal(y - x, other[1] - other[0])
+    assert ((y - x) * 255).std().item() == pytest.approx(25, rel=0.2)
+    assert not torch.equal((y - x)[0], (y - x)[3])  # one place twice: other noise
+    strong = drawn(noisy(noise=Gaussian(120)), item)[1]
+    assert strong.min() < -0.1  # not clamped
+    assert strong.max() > 1.1
+
+
+class Seen(L.Callback):
+    """Keeps what each step was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.batches.append((batch[0].clone(), batch[1].clone()))
+
+
+def train(module: ReconstructionModule, data: Any, steps: int, ckpt: str | None = None) -> tuple[Seen, L.Trainer]:
+    seen = Seen()
+    trainer = L.Trainer(
+        accelerator="cpu", max_steps=steps, max_epochs=-1, callbacks=[seen], logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt)
+    return seen, trainer
+
+
+def small() -> ReconstructionModule:
+    torch.manual_seed(0)
+    return ReconstructionModule(DnCNN(3, 4), [MSE()])
+
+
+def test_a_resumed_run_sees_the_same_patches_and_noise_and_ends_the_same(made):
+    whole, one, two = small(), small(), small()
+    data = [noisy(noise=BlindGaussian(), test_noise=[Gaussian()]) for _ in range(3)]
+    seen, _ = train(whole, data[0], 6)
+    _, trainer = train(one, data[1], 4)
+    trainer.save_checkpoint("four.ckpt")
+    rest, _ = train(two, data[2], 6, "four.ckpt")
+    assert len(rest.batches) == 2
+    for (x, y), (again_x, again_y) in zip(seen.batches[4:], rest.batches, strict=True):
+        assert torch.equal(x, again_x)
+        assert torch.equal(y, again_y)
+    assert len({float(y.sum()) for _, y in seen.batches}) == 6
+    for a, b in zip(whole.state_dict().values(), two.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_sizes_and_qualities_make_the_training_set(made):
+    data = noisy(shrink=[1.0, 0.5], patch=12, stride=4)
+    assert len(data.by_scale[0]) == 4 * (4 * 4 + 1)
+    pairs = jpeg(qualities=[10, 20, 90], shrink=[1.0, 0.7]).training_pairs()[1]
+    assert Counter(pair.x.shape[2:] for pair in pairs) == {(24, 24): 12, (17, 17): 12}
+
+
+# --- JPEG ---------------------------------------------------------------------------------------------------
+
+
+def through_a_file(pixels: np.ndarray, quality: int) -> np.ndarray:
+    Image.fromarray(pixels).save("one.jpg", quality=quality)
+    return np.asarray(Image.open("one.jpg"))
+
+
+def test_jpeg_pairs_are_pillows_own_files(made):
+    data = jpeg(qualities=[10, 20])
+    sets = data.pairs()
+    assert [pairs.name for pairs in sets] == ["Made-q10", "Made-q20"]
+    for quality, pairs in zip((10, 20), sets, strict=True):
+        for i, (x, y) in enumerate(pairs.pairs):
+            pixels = np.asarray(Image.open(made / f"Made/{i}.png"))
+            assert np.array_equal(x[0, 0].numpy(), pixels)
+            assert np.array_equal(y[0, 0].numpy(), through_a_file(pixels, quality))
+    assert not torch.equal(sets[0].pairs[0][1], sets[1].pairs[0][1])
+    save(made / "Made/0.png", image(5, channels=3))
+    x, y = jpeg(qualities=[10], colour="rgb").pairs()[0].pairs[0]
+    colour = through_a_file(image(5, channels=3), 10)
+    assert np.array_equal(y[0].permute(1, 2, 0).numpy(), colour)
+    assert x.shape == y.shape == (1, 3, 24, 20)
+
+
+def test_training_patches_of_a_jpeg_are_cut_from_the_whole_images_file(made):
+    data = jpeg(qualities=[10], test_qualities=[20])
+    x, y = drawn(data, torch.arange(4))
+    for i in range(4):
+        pixels = np.asarray(Image.open(made / f"train/{i}.png"))
+        assert np.array_equal((x[i, 0] * 255).round().numpy(), pixels)
+        assert np.array_equal((y[i, 0] * 255).round().numpy(), through_a_file(pixels, 10))
+    assert [pairs.name for pairs in data.pairs()] == ["Made-q20"]
+
+
+# --- what damaged images score ------------------------------------------------------------------------------
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return 10 * math.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2))
+
+
+def test_the_identity_scores_what_numpy_says(made, capsys):
+    levels = '[{"class_path": "Gaussian", "init_args": {"sigma": 60}}]'
+    assert main(["test", NOISY, *HERE, "--data.test_noise", levels]) == 0
+    scores, clamped, floats = said(capsys), [], []
+    for i in range(2):
+        x = np.asarray(Image.open(made / f"Made/{i}.png"))
+        y = x + np.random.RandomState(0).normal(0, 60, x.shape)
+        clamped.append(psnr(x, np.clip(y, 0, 255).round()))
+        floats.append(psnr(x, y))
+    assert scores["test/Made-s60/psnr@grey"] == pytest.approx(np.mean(clamped), abs=2e-3)  # ties may round otherwise
+    assert scores["test/Made-s60/psnr@grey-unclipped"] == pytest.approx(np.mean(floats), abs=1e-4)
+    assert np.mean(clamped) > np.mean(floats) + 0.1
+    assert main(["test", JPEG, *HERE, "--data.qualities", "[10]"]) == 0
+    scores = said(capsys)
+    pixels = [np.asarray(Image.open(made / f"Made/{i}.png")) for i in range(2)]
+    by_hand = np.mean([psnr(x, through_a_file(x, 10)) for x in pixels])
+    assert scores["test/Made-q10/psnr@grey"] == pytest.approx(by_hand, abs=1e-4)
+
+
+def test_the_noisy_row_of_bsd68(capsys):
+    if "ATELIER_DATA" not in os.environ:
+        pytest.skip("ATELIER_DATA is not set: BSD68 is not here")
+    assert main(["test", NOISY, "--data.test_noise", "[{class_path: Gaussian, init_args: {sigma: 25}}]"]) == 0
+    scores = said(capsys)
+    assert scores["test/BSD68-s25/psnr@grey"] == pytest.approx(20.50, abs=0.005)
+    assert scores["test/BSD68-s25/psnr@grey-unclipped"] == pytest.approx(20.19, abs=0.005)
+
+
+def test_unclipped_scores_are_of_the_value_range_and_without_the_border():
+    x = torch.zeros(1, 1, 6, 6)
+    y = x.clone()
+    y[..., 2:4, 2:4] = 4.0  # in [-1, 1] twice the whole range
+    metric = UnclippedPSNR(FidelityProtocol("grey", shave=2))
+    metric.update(y, x, (-1.0, 1.0))
+    assert metric.as_floats() == {"psnr@grey-shave2-unclipped": pytest.approx(-20 * math.log10(2))}
+    whole = UnclippedPSNR(FidelityProtocol("grey"))
+    whole.update(y, x)
+    assert whole.as_floats()["psnr@grey-unclipped"] == pytest.approx(-10 * math.log10(16 * 4 / 36))
+
+
+# --- DnCNN --------------------------------------------------------------------------------------------------
+
+
+def test_every_weight_gets_a_gradient():
+    every_parameter_gets_a_gradient(lambda: DnCNN(4, 6), (1, 9, 8))
+    net = DnCNN(4, 6, still=True)  # none but the last at first: there the others wait one step
+    optimizer = torch.optim.SGD(net.parameters(), 1.0)
+    y = torch.rand(4, 1, 8, 8)
+    for _ in range(2):
+        optimizer.zero_grad()
+        mse_loss(net(y), 0.5 * y).backward()
+        optimizer.step()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for name, p in net.named_parameters())
+
+
+def test_it_is_the_published_network():
+    assert sum(p.numel() for p in DnCNN().parameters()) == 640 + 15 * (36_864 + 128) + 577
+    deep = DnCNN(20)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in deep.layers) == 20
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in deep.layers) == 18
+    matrix = deep.get_parameter("layers.2.weight").flatten(1)
+    assert torch.allclose(matrix @ matrix.T, torch.eye(64), atol=1e-5)
+    torch.manual_seed(0)
+    net = DnCNN(3, 4).train()
+    y = torch.rand(2, 1, 7, 6)
+    w = {name.removeprefix("layers."): value for name, value in net.named_parameters()}
+    h = conv2d(y, w["0.weight"], w["0.bias"], padding=1).relu()
+    h = conv2d(h, w["2.weight"], padding=1)
+    h = batch_norm(h, None, None, w["3.weight"], w["3.bias"], True, eps=1e-4).relu()
+    noise = conv2d(h, w["5.weight"], w["5.bias"], padding=1)
+    assert torch.allclose(net(y), y - noise, atol=1e-6)
+
+
+def test_it_begins_as_the_identity_where_asked_and_draws_as_told():
+    y = torch.rand(1, 3, 9, 7)
+    assert torch.equal(DnCNN(4, 8, 3, still=True)(y), y)
+    torch.manual_seed(0)
+    orthogonal = DnCNN(3, 4, init=Orthogonal()).state_dict()
+    torch.manual_seed(0)
+    default = DnCNN(3, 4).state_dict()
+    torch.manual_seed(0)
+    xavier = DnCNN(3, 4, init=Xavier()).state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(default.values(), orthogonal.values(), strict=True))
+    assert not torch.equal(default["layers.0.weight"], xavier["layers.0.weight"])
+    with pytest.raises(ValueError, match="depth is 1: DnCNN has a first and a last"):
+        DnCNN(1)
+
+
+def test_it_learns_four_patches_by_heart():
+    torch.manual_seed(0)
+    x = torch.nn.functional.interpolate(torch.rand(4, 1, 3, 3), size=12, mode="bilinear")
+    y = degrade.gaussian(x, 25.0)
+    net = DnCNN(4, 16, still=True)
+    before = mse_loss(net(y), x).item()
+    assert before == pytest.approx((25 / 255) ** 2, rel=0.2)
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = mse_loss(net(y), x)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < before / 20
+
+
+def test_the_command_line_trains_and_tests_it(made, capsys):
+    options = [*HERE, "--data.train", "[mine/train]", "--data.shrink", "[1.0]", "--data.patch", "16"]
+    options += ["--model.network.depth", "3", "--model.network.width", "8", "--data.batch_size", "4"]
+    jsonl = "lightning_modules.callbacks.loggers.JsonlLogger"
+    options += ["--clock.g_steps", "30", "--clock.validations", "1", "--trainer.logger", jsonl]
+    assert main(["fit", "denoising/dncnn25_train400", *options, "--trainer.precision", "32-true"]) == 0
+    (run,) = {path.parent for path in Path("runs").rglob("config.yaml")}
+    assert len(list((run / "samples").glob("restored-*.png"))) == 1
+    capsys.readouterr()
+    assert main(["test", str(run)]) == 0
+    scores = said(capsys)
+    noise = 20 * math.log10(255 / 25)
+    assert scores["test/Made-s25/psnr@grey-unclipped"] > noise + 0.5
+
+
+# --- real pairs, and mistakes -------------------------------------------------------------------------------
+
+
+def test_real_pairs_bear_one_name(made):
+    data = NoisyCleanFolders(["mine/real"], ["mine/real"], patch=8, root="data")
+    (pairs,) = data.pairs()
+    assert (pairs.name, pairs.scale) == ("real", 1)
+    for i, (x, y) in zip((20, 30), pairs.pairs, strict=True):
+        for part, pixels in ((y, image(i, channels=3)), (x, image(i + 1, channels=3))):
+            assert np.array_equal(part[0].permute(1, 2, 0).numpy(), pixels)
+    x, y = drawn(data, torch.tensor([0, 1]))
+    assert x.shape == y.shape == (2, 3, 8, 8)
+    grey = NoisyCleanFolders(["mine/real"], ["mine/real"], patch=8, root="data", colour="grey")
+    assert [part.shape[1] for part in drawn(grey, torch.tensor([0]))] == [1, 1]
+
+
+PAIRS = {
+    "noisy/c has no namesake in clean": lambda f: save(f / "noisy/c.png", image(1)),
+    "clean/b has no namesake in noisy": lambda f: (f / "noisy/b.png").unlink(),
+    "of a, noisy is 20 x 23 RGB and clean is 20 x 24 RGB": lambda f: save(f / "noisy/a.png", image(1, 23, 20, 3)),
+    "of b, noisy is 20 x 24 RGB and clean is 20 x 24 grey": lambda f: save(f / "clean/b.png", image(1)),
+    "real/clean holds no images": lambda f: [path.unlink() for path in (f / "clean").iterdir()],
+    "a.png gives no image (empty file)": lambda f: (f / "noisy/a.png").write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("sentence", PAIRS)
+def test_real_pairs_that_do_not_pair_up_are_named(made, sentence):
+    PAIRS[sentence](made / "real")
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        NoisyCleanFolders([], ["mine/real"], root="data").setup("test")
+    assert sentence in str(error.value)
+    assert "data/mine/real" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Gaussian(-1), "sigma is -1: give 0 or more grey levels"),
+        (lambda: BlindGaussian(30, 20), "sigma lies between 30 and 20: give low"),
+        (lambda: BlindGaussian(-5, 20), "sigma lies between -5 and 20: give low"),
+        (lambda: Poisson(0), "peak is 0: give a number of photons above 0"),
+        (lambda: noisy(test=[]), "test is none: set data.init_args.test"),
+        (lambda: noisy(test=["a/b", "c/b"]), "test is b, b: set data.init_args.test"),
+        (lambda: noisy(noise=BlindGaussian()), "test_noise is none: set data.init_args.test_noise"),
+        (lambda: noisy(shrink=[1.5]), "shrink has 1.5: set data.init_args.shrink"),
+        (lambda: noisy(shrink=[]), "shrink has no size"),
+        (lambda: jpeg(qualities=[10, 101]), "qualities are 10, 101: set data.init_args.qualities to whole numbers 1"),
+        (lambda: jpeg(qualities=[]), "qualities are none"),
+        (lambda: jpeg(test_qualities=[0]), "test_qualities are 0: set data.init_args.test_qualities"),
+        (lambda: noisy(train=[]).setup("fit"), "NoisyImages has no training images: set data.init_args.train"),
+        (lambda: noisy(patch=25).setup("fit"), "is 24 x 24, smaller than a patch of 25"),
+        (lambda: UnclippedPSNR(FidelityProtocol("y8")), "set colour to rgb or grey"),
+    ],
+)
+def test_a_setting_that_cannot_be_followed_is_one_sentence(made, make, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_mistakes_on_the_command_line(made, capfd):
+    assert "has no weights to train: `atelier test` measures it" in refused(capfd, "fit", NOISY, *HERE)
+    level = '[{"class_path": "Gaussian", "init_args": {"sigma": -3}}]'
+    assert "sigma is -3" in refused(capfd, "test", NOISY, *HERE, "--data.test_noise", level)
+    folder = ["--data.root", "data", "--data.test"]
+    assert "nowhere: absent; set ATELIER_DATA" in refused(capfd, "test", NOISY, *folder, "[nowhere]")
+    assert "set colour to rgb or grey" in refused(capfd, "test", NOISY, *HERE, "--fidelity.colour", "y8")
+    colour = [*folder, "[mine/real/clean]", "--data.colour", "rgb"]
+    assert "The protocol compares grey images and these are RGB" in refused(capfd, "test", NOISY, *colour)
