@@ -253,7 +253,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with classes_from_here():
-            return dispatch(words)
+            code = dispatch(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has enough of it, as under `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]  # it was written to
+        return 1
     except AtelierError as error:
         return report(error)
     except SystemExit as leaving:  # jsonargparse's --print_config, and Lightning after Ctrl-C

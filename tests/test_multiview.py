@@ -7,6 +7,7 @@ import torch
 from command_line import place, runs
 from test_stereo import noise, save, texture
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle
 
 from datamodules.functional.resize import bicubic_by
 from datamodules.functional.warp_views import Motions, moved, resample
@@ -17,6 +18,7 @@ from lightning_modules.losses.reconstruction import L1
 from lightning_modules.multi_view import MultiViewSuperResolution
 from lightning_modules.networks.matching import (
     received_windows,
+    scattered,
     shift_windows,
     validity,
     warp_windows,
@@ -86,8 +88,34 @@ def test_received_attention_is_the_sum_over_those_who_look():
     hidden = validity(received_windows(attention, 3))[0, 0]
     assert hidden[:5].all()
     matching = WindowMatching(2, 2, radius=1)
-    attention, valid = matching(noise(1, 2, 5, 5), noise(1, 2, 5, 5, seed=1))
-    assert (attention.shape, valid.unique().tolist()) == ((1, 9, 5, 5), [1.0])
+    here, there = noise(1, 2, 5, 5), noise(1, 2, 5, 5, seed=1)
+    attention, back = matching(here, there)
+    assert all(torch.equal(a, b) for a, b in zip(matching(there, here), (back, attention), strict=True))
+    assert torch.equal(matching.seen(back), validity(received_windows(back, 1)))
+    with pytest.raises(ValueError, match=r"temperature is 0: give a number above 0"):
+        WindowMatching(2, 2, radius=1, temperature=0)
+
+
+def test_a_sample_is_laid_down_where_it_was_found():
+    target, other = torch.full((1, 1, 4, 4), 0.25), torch.full((1, 1, 4, 4), 0.25)
+    other[0, 0, 1, 2] = 0.75
+    shift = torch.tensor([0.25, -0.25]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    everywhere = torch.ones(1, 1, 4, 4)
+    mean, amount = pixel_shuffle(scattered(target, other, shift, everywhere, 2), 2)[0]
+    # the middle of pixel (1.25, 1.75) is that of (3, 4) of twice as many: (1.25 + 1/2) 2 - 1/2
+    assert mean.nonzero().tolist() == [[3, 4]]
+    assert mean[3, 4].item() == pytest.approx(0.5 / 1.1)
+    assert torch.equal(amount[1::2, 0::2], torch.ones(4, 4))
+    assert amount.sum() == 16
+    # half a pixel of the large grid farther, two pixels share it; beyond the image and where it is hidden there is none
+    mean, amount = pixel_shuffle(scattered(target, other, shift + 0.25, everywhere, 2), 2)[0]
+    assert amount[3:5, 4:6].tolist() == [[0.25, 0.25], [0.25, 0.25]]
+    assert torch.allclose(mean[3:5, 4:6], torch.tensor(0.125 / 0.35))
+    assert scattered(target, other, shift + 9, everywhere, 2).abs().max() == 0
+    assert scattered(target, other, shift, 0 * everywhere, 2).abs().max() == 0
+    image = noise(1, 2, 5, 6)  # what adds nothing: the same view
+    known = pixel_shuffle(scattered(image, image, torch.zeros(1, 2, 5, 6), torch.ones(1, 1, 5, 6), 2), 2)
+    assert known[:, :2].abs().max() < 1e-5
 
 
 # --- the network --------------------------------------------------------------------------------------------

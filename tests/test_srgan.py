@@ -1,7 +1,6 @@
-"""SRGAN and ESRGAN: two players on one clock, terms and networks by hand, warm start, interpolation, one sentence."""
+"""SRGAN and ESRGAN: two players on one clock, terms and networks by hand, resume, warm start, one sentence."""
 
 import math
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,40 +8,26 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from command_line import place
 from PIL import Image
-from safetensors.torch import save_file
-from test_bad_input import refused
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torchvision.models.vgg import cfgs, make_layers
 from toys import Finite, distance, same, sgd, trainer, weights
 
 from datamodules.functional.quantise import to_uint8
 from datamodules.super_resolution import SuperResolutionImages
-from experiments.cli import main
 from lightning_modules.adversarial import Terms
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
-from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.adversarial import RelativisticAverage
-from lightning_modules.losses.perceptual import Perceptual
 from lightning_modules.losses.reconstruction import L1, MSE
-from lightning_modules.metrics.extractors import SHIPPED, load_extractor
-from lightning_modules.metrics.fidelity.detail import detail
-from lightning_modules.metrics.fidelity.protocol import Pair
 from lightning_modules.networks.base import Discriminator, Upscaler
-from lightning_modules.networks.classifier_features import ClassifierFeatures
-from lightning_modules.networks.cnn import CNN
 from lightning_modules.networks.edsr import SRResNet
-from lightning_modules.networks.rrdb import RRDB, DenseBlock, RRDBNet
+from lightning_modules.networks.rrdb import RRDBNet
 from lightning_modules.networks.srgan import SRGANDiscriminator
-from lightning_modules.networks.vgg import LAYERS, VGG19Features, layers_up_to
 from lightning_modules.restoring import CROP
 from lightning_modules.srgan import SRGAN
 from lightning_modules.super_resolution import SuperResolution
-from lightning_modules.tools.interpolate import blend, interpolated
 
 
 class Gain(Upscaler):
@@ -257,225 +242,6 @@ def test_g_starts_with_every_weight_of_the_network_trained_before(
     assert not [line for line in lines if "unused" in line or ": G." in line]
 
 
-# --- networks -----------------------------------------------------------------------------------------------
-
-
-def test_dense_blocks_that_add_nothing_leave_their_input() -> None:
-    x = torch.randn(2, 8, 5, 6)
-    block, group = DenseBlock(8, 4), RRDB(8, 4)
-    for module in (block, *group.blocks):
-        nn.init.zeros_(module.layers[-1].weight)  # type: ignore[union-attr, index, arg-type]
-    assert torch.equal(block(x), x)
-    assert torch.allclose(group(x), 1.2 * x)  # their answer is x, and a fifth of it is added
-
-
-def test_a_dense_block_sees_all_before_by_hand() -> None:
-    block = DenseBlock(1, 1, weight=0.5)
-    with torch.no_grad():
-        for layer in block.layers:
-            layer.weight.zero_()  # type: ignore[operator, union-attr]
-            layer.weight[:, :, 1, 1] = 1  # type: ignore[operator, index]
-    # each answer is the sum of all before: 1, then 2, 4, 8, 16 times x
-    assert torch.allclose(block(torch.full((1, 1, 3, 3), 3.0)), torch.full((1, 1, 3, 3), 3 + 0.5 * 16 * 3.0))
-    # below 0 each answer is a fifth of that sum: -0.2, -0.24, ... all of them together with x are -1.2^4
-    assert torch.allclose(block(torch.full((1, 1, 3, 3), -1.0)), torch.full((1, 1, 3, 3), -1 - 0.5 * 1.2**4))
-
-
-def test_networks_are_as_large_as_published() -> None:
-    with torch.device("meta"):
-        assert sum(p.numel() for p in RRDBNet().parameters()) == 16_697_987
-        D = SRGANDiscriminator()
-    widths = [3, 64, 64, 128, 128, 256, 256, 512, 512]
-    convolutions = sum(9 * a * b for a, b in pairwise(widths)) + 64 + 2 * sum(widths[2:])
-    dense = 512 * 6 * 6 * 1024 + 1024 + 1024 + 1
-    assert sum(p.numel() for p in D.parameters()) == convolutions + dense
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_every_weight_of_rrdbnet_gets_a_gradient(scale: int) -> None:
-    torch.manual_seed(0)
-    net = RRDBNet(scale, blocks=2, width=4, growth=3)
-    x = net(torch.rand(2, 3, 6, 5), scale)
-    assert x.shape == (2, 3, 6 * scale, 5 * scale)
-    x.square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-
-
-@pytest.mark.parametrize("size", [16, 20, 33])
-def test_every_weight_of_d_gets_a_gradient_at_any_known_side(size: int) -> None:
-    torch.manual_seed(0)
-    D = SRGANDiscriminator(size=size, width=2, dense=5)
-    logits = D(torch.rand(6, 3, size, size))
-    assert logits.shape == (6,)
-    (logits * torch.arange(6)).sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in D.parameters())
-
-
-# --- the perceptual term ------------------------------------------------------------------------------------
-
-
-class Doubled(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.tensor(2.0))
-        self.dropout = nn.Dropout(0.5)
-        self.seen = torch.float16
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen = (self.w * torch.nn.functional.linear(x, torch.eye(x.shape[-1]))).dtype
-        return self.dropout(self.w * x)
-
-
-def test_the_perceptual_loss_by_hand() -> None:
-    network = Doubled()
-    prediction, target = (
-        torch.full((2, 1, 4, 4), 0.75, requires_grad=True),
-        torch.full((2, 1, 4, 4), 0.5, requires_grad=True),
-    )
-    assert Perceptual(network, factor=1.0)(prediction, target).item() == 0.25  # (2 * 0.25)^2
-    loss = Perceptual(network, weight=3.0)
-    with torch.autocast("cpu", torch.bfloat16):
-        value = loss(prediction, target)
-    assert network.seen == torch.float32
-    assert value.item() == pytest.approx(3 * 0.25 / 12.75**2, rel=1e-6)
-    assert Perceptual(network, distance=L1(), factor=1.0)(prediction, target).item() == 0.5
-    assert loss(prediction, prediction).item() == 0
-    value.backward()
-    assert target.grad is None
-    assert network.w.grad is None
-    assert prediction.grad is not None
-    assert prediction.grad.abs().min() > 0
-    assert not network.w.requires_grad
-
-
-def vgg_file(path: Path, layer: str = "conv2_2") -> Path:
-    """Random weights in torchvision's layout, up to ``layer``."""
-    torch.manual_seed(0)
-    state = nn.ModuleDict({"features": nn.Sequential(*layers_up_to(layer))}).state_dict()
-    torch.save({**state, "classifier.6.bias": torch.zeros(1000)}, path)
-    return path
-
-
-def test_vgg19_is_torchvisions(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        theirs = make_layers(cfgs["E"])
-        ours = nn.Sequential(*layers_up_to(LAYERS[-1]))
-    assert {n: p.shape for n, p in ours.named_parameters()} == {n: p.shape for n, p in theirs.named_parameters()}
-    assert [type(layer) for layer in ours] == [type(layer) for layer in theirs][:-1]
-    path = vgg_file(tmp_path / "vgg.pth")
-    state = {k.removeprefix("features."): v for k, v in torch.load(path).items() if k.startswith("features.")}
-    independent = make_layers(cfgs["E"][:5])
-    independent.load_state_dict(state)
-    x = torch.rand(2, 3, 16, 16)
-    normed = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
-        :, None, None
-    ]
-    after = VGG19Features(str(path), "conv2_2")
-    before = VGG19Features(str(path), "conv2_2", before_relu=True)
-    assert torch.allclose(after(x), independent(normed), atol=1e-6)
-    assert torch.allclose(before(x), independent[:-1](normed), atol=1e-6)
-    assert before(x).min() < 0 <= after(x).min()
-    assert not any(p.requires_grad for p in after.parameters())
-    assert torch.equal(after(x[:, :1]), after(x[:, :1].expand(-1, 3, -1, -1)))
-
-
-def test_the_features_of_our_own_classifiers_carry_a_gradient() -> None:
-    extractor = load_extractor("digits-cnn")
-    card = extractor.card  # type: ignore[attr-defined]
-    network = ClassifierFeatures(CNN(**card.init_args), str(SHIPPED / "digits-cnn.safetensors"))
-    image = torch.randint(256, (3, card.channels, card.size, card.size), dtype=torch.uint8)
-    x = (image / 255).requires_grad_()
-    assert torch.allclose(network(x), extractor.extract(image).features, atol=1e-4)
-    Perceptual(network)(x, torch.rand_like(x)).backward()
-    assert x.grad is not None
-    assert x.grad.abs().sum() > 0
-
-
-# --- network interpolation ----------------------------------------------------------------------------------
-
-
-def saved(module: L.LightningModule, path: Path) -> Path:
-    torch.save({"state_dict": module.state_dict(), "global_step": 1, "counters": {"g_step": 1}}, path)
-    return path
-
-
-def test_interpolation_begins_at_one_network_and_ends_at_the_other(tmp_path: Path) -> None:
-    first, second = SuperResolution(tiny(1)[0], ema=EMASettings(decay=0.5)), SRGAN(*tiny(2))
-    assert first.ema is not None
-    nn.init.constant_(first.ema.net.first[0].bias, 5.0)  # type: ignore[union-attr, index, arg-type]
-    a, b = saved(first, tmp_path / "a.ckpt"), saved(second, tmp_path / "b.ckpt")
-    ours = SRGAN(*tiny(3))
-    y = torch.rand(2, 3, 6, 6)
-    for alpha, module in ((0.0, first), (1.0, second)):
-        ours.load_state_dict(interpolated(a, b, alpha)["state_dict"])
-        assert torch.equal(ours(y, 2), module(y, 2))  # the averaged network of the first
-        assert distance(weights(ours.D), weights(second.D)) == 0
-    blended = interpolated(a, b, 0.25)["state_dict"]
-    name = "first.0.bias"
-    expected = 0.75 * 5.0 + 0.25 * second.G.state_dict()[name]
-    assert torch.allclose(blended[f"G.{name}"], expected)
-    averaged = SRGAN(*tiny(4), ema=EMASettings(decay=0.5))
-    blended = interpolated(a, saved(averaged, tmp_path / "c.ckpt"), 0.5)["state_dict"]
-    assert torch.equal(blended[f"G.{name}"], blended[f"ema.net.{name}"])
-
-
-def test_what_counts_is_not_interpolated() -> None:
-    a, b = {"w": torch.tensor(1.0), "n": torch.tensor(3)}, {"w": torch.tensor(2.0), "n": torch.tensor(6)}
-    assert blend(a, b, 0.75) == {"w": torch.tensor(1.75), "n": torch.tensor(6)}
-
-
-@pytest.mark.usefixtures(place.__name__)
-def test_interpolation_is_a_command(capfd: pytest.CaptureFixture[str]) -> None:
-    saved(SuperResolution(tiny(1)[0]), Path("a.ckpt"))
-    saved(SRGAN(*tiny(2)), Path("b.ckpt"))
-    assert main(["interpolate", "a.ckpt", "b.ckpt", "--alpha", "0.8"]) == 0
-    assert "interpolated-0.8.ckpt" in capfd.readouterr().out
-    state = torch.load("interpolated-0.8.ckpt", weights_only=True)["state_dict"]
-    assert same(state, interpolated("a.ckpt", "b.ckpt", 0.8)["state_dict"])
-    saved(SuperResolution(RRDBNet(2, 1, 4, 4)), Path("c.ckpt"))
-    for words, sentence in {
-        ("a.ckpt", "b.ckpt", "--alpha", "0.8"): "interpolated-0.8.ckpt exists and is not overwritten",
-        ("a.ckpt", "b.ckpt", "--alpha", "1.5"): "alpha is 1.5: give a number from 0",
-        ("a.ckpt", "b.ckpt", "--alpha", "half"): "--alpha expects a number",
-        ("a.ckpt", "b.ckpt"): "interpolate needs --alpha",
-        ("a.ckpt", "--alpha", "0.5"): "interpolate needs two runs",
-        ("a.ckpt", "none.ckpt", "--alpha", "0.5"): "there is no checkpoint at none.ckpt",
-        ("a.ckpt", "tiny.yaml", "--alpha", "0.5"): "tiny.yaml is no checkpoint, or a damaged one",
-        ("a.ckpt", "c.ckpt", "--alpha", "0.5"): "a.ckpt and c.ckpt are of different networks",
-    }.items():
-        assert sentence in refused(capfd, "interpolate", *words)
-
-
-# --- fine detail --------------------------------------------------------------------------------------------
-
-
-def seen(prediction: Tensor, target: Tensor) -> float:
-    return detail(Pair(prediction, target, None)).item()
-
-
-def test_detail_is_energy_above_half_of_nyquists_frequency() -> None:
-    noise = 20 * torch.randn(1, 1, 64, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert seen(noise + 100, noise) == pytest.approx(1, rel=1e-9)  # the mean is no detail
-    assert seen(0.5 * noise, noise) == pytest.approx(0.25, rel=1e-3)
-    assert seen(torch.full_like(noise, 9.0), torch.zeros_like(noise)) == 1
-    column = torch.arange(48, dtype=torch.float64).expand(1, 1, 64, 48)
-    waves = {f: 50 * torch.cos(2 * math.pi * f * column) for f in (0.15, 0.4)}
-    assert seen(noise + waves[0.15], noise) == pytest.approx(1, abs=0.02)
-    # a wave of amplitude 50 has a power of 50^2 / 2 beside noise of variance 400, of which a share lies above
-    high = torch.hypot(torch.fft.fftfreq(64)[:, None], torch.fft.fftfreq(48)[None]) > 0.25
-    assert seen(noise + waves[0.4], noise) == pytest.approx(1 + 1250 / (400 * high.float().mean().item()), rel=0.15)
-    with pytest.raises(ValueError, match="no frequency above half of Nyquist's"):
-        seen(torch.zeros(1, 1, 2, 1), torch.zeros(1, 1, 2, 1)[..., :0])
-
-
-def test_detail_is_scored_where_asked_for(tmp_path: Path) -> None:
-    data = SuperResolutionImages(**files(tmp_path / "data"))
-    for asked in (False, True):
-        scores = FidelityScores("rgb", 0, detail=asked)
-        trainer(tmp_path, Clock(g_steps=1, validations=1), scores).fit(SRGAN(*tiny(), losses=[MSE()]), datamodule=data)
-        assert ("S-x2/detail@rgb" in scores.history[0]["metrics"]) == asked
-
-
 # --- mistakes -----------------------------------------------------------------------------------------------
 
 
@@ -498,22 +264,10 @@ def test_one_sentence_says_what_does_not_fit(tmp_path: Path) -> None:
         trainer(tmp_path, Clock(g_steps=1)).fit(SRGAN(*tiny()), datamodule=generation)
 
 
-def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="adversarial_weight must be above 0, got 0"):
         SRGAN(*tiny(), adversarial_weight=0)
     with pytest.raises(ValueError, match="losses: each may stand once, got l1, l1"):
         SRGAN(*tiny(), losses=[L1(), L1(2.0)])
     with pytest.raises(ValueError, match="scale is 5: RRDBNet enlarges threefold, or twofold again and again"):
         RRDBNet(scale=5)
-    with pytest.raises(FileNotFoundError, match=r"The VGG19 weights none\.pth are no file: fetch https://.* leave the"):
-        VGG19Features("none.pth")
-    path = str(vgg_file(tmp_path / "vgg.pth", "conv1_2"))
-    with pytest.raises(ValueError, match="does not hold the weights of torchvision's VGG19: fetch https://"):
-        VGG19Features(path, "conv2_1")
-    with pytest.raises(ValueError, match="VGG19 has no layer 'relu5': choose one of conv1_1, conv1_2"):
-        VGG19Features(path, "relu5")
-    save_file({"w": torch.zeros(2)}, tmp_path / "w.safetensors")
-    with pytest.raises(ValueError, match="does not hold the weights of this CNN: give it the init_args"):
-        ClassifierFeatures(CNN(), str(tmp_path / "w.safetensors"))
-    with pytest.raises(FileNotFoundError, match=r"The classifier's weights none\.safetensors are no file"):
-        ClassifierFeatures(CNN(), "none.safetensors")

@@ -16,6 +16,7 @@ from lightning_modules.multi_view import MultiViewSuperResolution
 from lightning_modules.networks.base import Alignment
 from lightning_modules.networks.matching import (
     comparable,
+    peak_rows,
     received_rows,
     row_attention,
     shift_rows,
@@ -34,9 +35,10 @@ def texture(*shape: int, seed: int = 0) -> Tensor:
     return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def tiny(channels: int = 3, add_bicubic: bool = False, temperature: float | None = None) -> PASSRnet:
+def tiny(channels: int = 3, add: bool = False, temperature: float | None = None) -> PASSRnet:
     torch.manual_seed(0)
-    return PASSRnet(2, channels, 4, 1, [1, 2], rounds=1, blocks=1, temperature=temperature, add_bicubic=add_bicubic)
+    rest = {"temperature": temperature, "add_bicubic": add, "add_samples": add}
+    return PASSRnet(2, channels, width=4, pyramids=1, dilations=[1, 2], rounds=1, blocks=1, **rest)
 
 
 def save(path: str, image: Tensor) -> None:
@@ -69,6 +71,15 @@ def test_a_known_disparity_is_undone_by_an_attention_that_knows_it():
     assert torch.allclose(warped[..., 3:], left[..., 3:].float(), atol=1e-3)
     assert torch.allclose(shift_rows(attention)[:, 1, :, 3:], torch.tensor(-3.0), atol=1e-5)
     assert torch.equal(shift_rows(attention)[:, 0], torch.zeros(1, 4, 9))
+
+
+def test_the_peak_of_a_row_is_refined_by_its_neighbours_alone():
+    attention = torch.zeros(1, 1, 8, 8)
+    attention[..., 0] = torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0]).view(8)
+    attention[0, 0, 3] = torch.tensor([0.2, 0, 0, 0, 0.1, 0.5, 0.2, 0])  # about column 5: 5 + (0.2 - 0.1) / 0.8
+    step = peak_rows(attention)
+    assert step[0, 1, 0].tolist() == pytest.approx([0, -1, -2, 2.125, -4, -5, -6, -7])
+    assert torch.equal(step[:, 0], torch.zeros(1, 1, 8))
 
 
 def test_what_a_row_attends_to_lies_in_that_row():
@@ -159,7 +170,7 @@ def test_a_pyramid_adds_each_round_to_what_went_in():
 
 @pytest.mark.parametrize("temperature", [None, 0.05])
 def test_every_weight_and_both_views_get_a_gradient(temperature):
-    net, y = tiny(temperature=temperature), noise(2, 2, 3, 6, 9).requires_grad_()
+    net, y = tiny(add=temperature is not None, temperature=temperature), noise(2, 2, 3, 6, 9).requires_grad_()
     net(y, 2).square().sum().backward()
     for name, weight in net.named_parameters():
         assert weight.grad is not None, name
@@ -206,10 +217,10 @@ def test_at_the_start_it_is_the_bicubic_image_where_that_is_added():
     y = texture(1, 6, 8, 10).unflatten(1, (2, 3))
     bicubic = bicubic_by(y[:, 0], 2).float() / 255
     with torch.no_grad():
-        assert (tiny(add_bicubic=True)(y / 255, 2) - bicubic).abs().mean() < 0.25 * bicubic.mean()
+        assert (tiny(add=True)(y / 255, 2) - bicubic).abs().mean() < 0.25 * bicubic.mean()
         assert (tiny()(y / 255, 2) - bicubic).abs().mean() > 0.5 * bicubic.mean()
         with torch.autocast("cpu", torch.bfloat16):
-            assert tiny(add_bicubic=True)(y / 255, 2).dtype == torch.float32
+            assert tiny(add=True)(y / 255, 2).dtype == torch.float32
 
 
 def test_views_and_scales_that_it_does_not_know_are_refused():
@@ -223,7 +234,7 @@ def test_it_learns_a_few_pairs():
     left = noise(2, 1, 12, 24)
     x = torch.nn.functional.interpolate(left, scale_factor=2, mode="bicubic")
     y = torch.stack([left, left.roll(-2, dims=-1)], dim=1)
-    module = MultiViewSuperResolution(tiny(channels=1, add_bicubic=True), matching=[Photometric(0.1)], losses=[L1()])
+    module = MultiViewSuperResolution(tiny(channels=1, add=True), matching=[Photometric(0.1)], losses=[L1()])
     optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
     history = []
     for _ in range(80):

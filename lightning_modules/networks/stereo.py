@@ -3,9 +3,10 @@
 Wang et al. 2019, "Learning parallax attention for stereo image super-resolution", figure 2 and table 1: 1.37 M
 parameters at x2, 1.42 M at x4. Convolutions have no biases; LeakyReLU 0.1; Xavier's initialisation.
 
-Deviations: the validity mask is cleaned by max pooling (``matching.py``). Two options, off by default, help a short
-training: ``add_bicubic`` adds the left view, enlarged, to what the network gives, as iPASSR (Wang et al. 2021) has it,
-and ``temperature`` compares features by cosines.
+Deviations: the validity mask is cleaned by max pooling (``matching.py``). Three options, off by default, help a short
+training: ``add_bicubic`` adds the left view, enlarged, to what the network gives, as iPASSR (Wang et al. 2021) has it;
+``temperature`` compares features by cosines; ``add_samples`` says where between the left view's pixels the right view's
+lie, which attention blends.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,10 @@ from lightning_modules.networks.matching import (
     THRESHOLD,
     check_temperature,
     comparable,
+    peak_rows,
     received_rows,
     row_attention,
+    scattered,
     shift_rows,
     validity,
     warp_rows,
@@ -158,6 +161,8 @@ class PASSRnet(StereoUpscaler):
         threshold: see ``ParallaxAttention``.
         temperature: see ``ParallaxAttention``.
         add_bicubic: add the left view, enlarged by MATLAB's bicubic, to what the network gives.
+        add_samples: give the fusion the right view's own samples too, laid down where they were found on the large
+            grid: see ``matching.scattered``.
     """
 
     def __init__(
@@ -172,6 +177,7 @@ class PASSRnet(StereoUpscaler):
         threshold: float = THRESHOLD,
         temperature: float | None = None,
         add_bicubic: bool = False,
+        add_samples: bool = False,
     ) -> None:
         super().__init__()
         self.scales, self.add_bicubic = (scale,), add_bicubic
@@ -180,6 +186,7 @@ class PASSRnet(StereoUpscaler):
             found += [ResidualPyramid(width, dilations, rounds), ResidualBlock(width)]
         self.features = nn.Sequential(*found)
         self.attention = ParallaxAttention(width, threshold, temperature)
+        self.samples = conv((channels + 1) * scale**2, width, side=1) if add_samples else None
         self.upscale = nn.Sequential(
             *(ResidualBlock(width) for _ in range(blocks)),
             conv(width, width * scale**2, side=1),
@@ -195,6 +202,9 @@ class PASSRnet(StereoUpscaler):
         self.check(y, scale)
         left, right = self.features(y.flatten(0, 1)).unflatten(0, y.shape[:2]).unbind(1)
         found, to_right, to_left = self.attention(left, right)
+        if self.samples is not None:
+            seen = validity(received_rows(to_right), self.attention.threshold)
+            found = found + self.samples(scattered(y[:, 0], y[:, 1], peak_rows(to_left), seen, scale))
         image = self.upscale(found)
         if self.add_bicubic:
             image = image + enlarged(y[:, 0], scale)

@@ -3,7 +3,9 @@
 No paper's network: the common ground of TOFlow (Xue et al. 2019), EDVR (Wang et al. 2019) and parallax attention (Wang
 et al. 2019). One encoder for all views; each side view is aligned to the centre by attention over a window, whose
 scores are a correlation; validity masks say where; all is fused, and a residual trunk and a pixel shuffle give what the
-bicubic image lacks.
+bicubic image lacks. Beside the aligned features the fusion is given the side views' own samples, laid down where they
+were found on the large grid (shift and add): attention alone blends them, and a short training does not learn from a
+blend how far between two pixels a view lies.
 """
 
 import torch
@@ -15,6 +17,7 @@ from lightning_modules.networks.matching import (
     check_temperature,
     comparable,
     received_windows,
+    scattered,
     shift_windows,
     validity,
     warp_windows,
@@ -45,12 +48,16 @@ class WindowMatching(nn.Module):
         self.embed = conv(width, embedding, side=1)
 
     def forward(self, centre: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [N, width, h, w] to the attention [N, (2 radius + 1)^2, h, w] from centre to side, and validity."""
+        """Features [N, width, h, w] to the attention [N, (2 radius + 1)^2, h, w] from centre to side, and back."""
         here, there = (comparable(self.embed(features), over=[2, 3]) for features in (centre, side))
         attention = window_attention(here / self.temperature, there, self.radius)
         with torch.no_grad():
             back = window_attention(there / self.temperature, here, self.radius)
-        return attention, validity(received_windows(back, self.radius), self.threshold)
+        return attention, back
+
+    def seen(self, back: Tensor) -> Tensor:
+        """Where a view is seen in the other, [N, 1, h, w], whose attention to it is ``back``."""
+        return validity(received_windows(back, self.radius), self.threshold)
 
     def explain(self, centre: Tensor, side: Tensor, attention: Tensor, valid: Tensor) -> Alignment:
         """The attention as an alignment of the images ``centre`` and ``side`` [N, C, h, w]."""
@@ -94,7 +101,7 @@ class ThreeViewNetwork(MultiViewUpscaler):
         )
         self.matching = WindowMatching(width, embedding, radius, temperature, threshold)
         sides = self.views - 1
-        self.fuse = conv(self.views * width + sides, width, side=1)
+        self.fuse = conv(self.views * width + sides * (1 + (channels + 1) * scale**2), width, side=1)
         self.upscale = nn.Sequential(
             *(ResidualBlock(width) for _ in range(blocks)),
             last := conv(width, channels * scale**2),
@@ -108,8 +115,10 @@ class ThreeViewNetwork(MultiViewUpscaler):
         centre, *sides = self.features(y.flatten(0, 1)).unflatten(0, y.shape[:2]).unbind(1)
         parts, alignments = [centre], []
         for i, side in enumerate(sides, start=1):
-            attention, valid = self.matching(centre, side)
+            attention, back = self.matching(centre, side)
+            valid, shift = self.matching.seen(back), shift_windows(back, self.matching.radius)
             parts += [warp_windows(attention, side, self.matching.radius), valid]
+            parts.append(scattered(y[:, 0], y[:, i], shift, self.matching.seen(attention), scale))
             alignments.append(self.matching.explain(y[:, 0], y[:, i], attention, valid))
         image = self.upscale(self.fuse(torch.cat(parts, dim=1)))
         return image + enlarged(y[:, 0], scale), alignments
