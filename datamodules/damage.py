@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.functional.quantise import ValueRange, from_uint8, to_uint8
+from datamodules.functional.degrade import gaussian
+from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_by
 from datamodules.stream import Batch
 
-UNIT: ValueRange = (0.0, 1.0)
 WHITE = 128  # grey level from which a mask's pixel is known
 Read = Callable[[str], Tensor]
 
@@ -74,7 +74,7 @@ class Noise(Damage):
     def __call__(self, image: Tensor, read: Read) -> Batch:
         """The image, and it with noise."""
         x = from_uint8(image, UNIT)
-        return x, (x + self.sigma / 255 * torch.randn_like(x)).clamp(*UNIT)
+        return x, gaussian(x, self.sigma).clamp(*UNIT)
 
     def beginning(self, batch: Batch | Holed) -> dict[str, float]:
         """The noisy image's."""

@@ -19,14 +19,13 @@ from datamodules.base import data_root
 from datamodules.collection import read_whole
 from datamodules.decode import SUFFIXES
 from datamodules.functional.colour import full_luma8, luma8
-from datamodules.functional.quantise import ValueRange, from_uint8
+from datamodules.functional.quantise import UNIT, ValueRange, from_uint8
 from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
 from datamodules.patches import Pair, Patches, Turns
 from datamodules.stream import Batch, IndexedBatch, StreamDataModule
 
 Colour = Literal["as they are", "luma", "grey", "rgb"]
-UNIT: ValueRange = (0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from datamodules.base import data_root
-from datamodules.damage import UNIT, Damage, Holed
+from datamodules.damage import Damage, Holed
 from datamodules.decode import BadImageError, decode_whole, quiet_pillow
 from datamodules.functional.keys import key
-from datamodules.functional.quantise import ValueRange
+from datamodules.functional.quantise import UNIT, ValueRange
 from datamodules.inspection import channels_first
 from datamodules.stream import Batch
 

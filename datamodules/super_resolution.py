@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.collection import read_whole
 from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
-from datamodules.pairs import Colour, PairDataModule, PairSet, in_colour, read_images, shrunk
+from datamodules.pairs import Colour, PairDataModule, PairSet, checked_shares, in_colour, read_images, shrunk
 from datamodules.patches import Pair, Turns
 
 SELF_EX_SR = ("SelfExSR/Set5", "SelfExSR/Set14")
@@ -60,11 +60,8 @@ class SuperResolutionImages(PairDataModule):
             if not given or len(set(given)) < len(given):
                 shown = ", ".join(map(str, given)) or "none"
                 raise ValueError(f"{what} are {shown}: set data.init_args.{what} to one or more, each another.")
-        wrong = [factor for factor in shrink if not 0 < factor <= 1]
-        if wrong:
-            raise ValueError(f"shrink has {wrong[0]}: set data.init_args.shrink to shares above 0 and up to 1.")
         self.scales, self.benchmarks = tuple(scales), tuple(benchmarks)
-        self.train, self.shrink = tuple(train), tuple(shrink)
+        self.train, self.shrink = tuple(train), checked_shares(shrink)
 
     @cached_property
     def benchmark_pairs(self) -> list[PairSet]:

@@ -11,6 +11,7 @@ MAY_CHANGE = (
     "classification",
     "likelihood",
     "latent",
+    "fidelity",
     "samples",
     "collapse",
     "checkpoint",

@@ -75,7 +75,7 @@ def test_a_known_disparity_is_undone_by_an_attention_that_knows_it():
 
 def test_the_peak_of_a_row_is_refined_by_its_neighbours_alone():
     attention = torch.zeros(1, 1, 8, 8)
-    attention[..., 0] = torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0]).view(8)
+    attention[..., 0] = 1.0
     attention[0, 0, 3] = torch.tensor([0.2, 0, 0, 0, 0.1, 0.5, 0.2, 0])  # about column 5: 5 + (0.2 - 0.1) / 0.8
     step = peak_rows(attention)
     assert step[0, 1, 0].tolist() == pytest.approx([0, -1, -2, 2.125, -4, -5, -6, -7])

@@ -5,6 +5,8 @@ from torch import Tensor
 
 ValueRange = tuple[float, float]
 
+UNIT: ValueRange = (0.0, 1.0)  # restoration's
+
 
 def to_uint8(x: Tensor, value_range: ValueRange = (-1.0, 1.0)) -> Tensor:
     """Quantise ``x`` [...] in ``value_range`` to uint8: clamp, scale to [0, 255], round half to even.

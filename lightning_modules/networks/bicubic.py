@@ -2,11 +2,9 @@
 
 from torch import Tensor
 
-from datamodules.functional.quantise import from_uint8, to_uint8
+from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
 from datamodules.functional.resize import Border, bicubic_by
 from lightning_modules.networks.base import Upscaler
-
-UNIT = (0.0, 1.0)
 
 
 class Bicubic(Upscaler):

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import fold, grid_sample, max_pool2d, normalize, pad, pixel_unshuffle
+from torch.nn.functional import fold, max_pool2d, normalize, pad
 
-LITTLE = 0.1  # weight of samples below which their mean is drawn to 0
 THRESHOLD = 0.1  # PASSRnet, section 3.2
 
 
@@ -130,44 +129,3 @@ def _grown(mask: Tensor) -> Tensor:
 
 def _shrunk(mask: Tensor) -> Tensor:
     return 1 - _grown(1 - mask)
-
-
-# --- samples ------------------------------------------------------------------------------------------------
-
-
-def scattered(target: Tensor, other: Tensor, shift: Tensor, valid: Tensor, scale: int) -> Tensor:
-    """What the samples of ``other`` tell beyond ``target``, each laid down between the pixels where it was found.
-
-    Shift-and-add super-resolution (Elad and Hel-Or 2001): a view whose pixels fall between those of ``target`` saw the
-    image there, where ``target`` can only be interpolated. The difference is shared among the four nearest pixels of
-    the large grid by bilinear weights.
-
-    Args:
-        target: [N, C, h, w].
-        other: [N, C, h, w].
-        shift: [N, 2, h, w], from each pixel of ``other`` to its place in ``target``: rows, columns; no gradient.
-        valid: [N, 1, h, w], which samples count.
-        scale: of the large grid.
-
-    Returns:
-        [N, (C + 1) scale^2, h, w]: mean difference and how much there is of it, for each of a pixel's scale^2 parts.
-    """
-    with torch.autocast(target.device.type, enabled=False):
-        N, C, h, w = target.shape
-        H, W = h * scale, w * scale
-        lines = (torch.arange(side, device=target.device, dtype=torch.float32) for side in (h, w))
-        here = torch.stack(torch.meshgrid(*lines, indexing="ij")) + shift.detach().float()  # [N, 2, h, w]
-        grid = torch.stack([(2 * here[:, 1] + 1) / w - 1, (2 * here[:, 0] + 1) / h - 1], dim=-1)
-        known = grid_sample(target.float(), grid, mode="bicubic", padding_mode="border", align_corners=False).flatten(2)
-        row, column = ((here + 0.5) * scale - 0.5).flatten(2).unbind(1)  # [N, h w], on the large grid
-        difference = torch.cat([other.float().flatten(2) - known, torch.ones_like(known[:, :1])], dim=1)
-        total = difference.new_zeros(N, C + 1, H * W)
-        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            y, x = row.floor() + i, column.floor() + j
-            weight = (1 - (row - y).abs()) * (1 - (column - x).abs()) * valid.flatten(1)
-            weight = weight * ((y >= 0) & (y < H) & (x >= 0) & (x < W))
-            place = y.long().clamp(0, H - 1) * W + x.long().clamp(0, W - 1)
-            total = total.scatter_add(2, place[:, None].expand(-1, C + 1, -1), difference * weight[:, None])
-        total = total.unflatten(2, (H, W))
-        mean = total[:, :C] / (total[:, C:] + LITTLE)
-        return pixel_unshuffle(torch.cat([mean, total[:, C:]], dim=1), scale)

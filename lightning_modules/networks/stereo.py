@@ -25,11 +25,11 @@ from lightning_modules.networks.matching import (
     peak_rows,
     received_rows,
     row_attention,
-    scattered,
     shift_rows,
     validity,
     warp_rows,
 )
+from lightning_modules.networks.samples import refined, scattered
 
 SLOPE = 0.1
 SMALL = 0.1  # gain of the last layer where it gives what is missing from the bicubic image: little
@@ -162,7 +162,7 @@ class PASSRnet(StereoUpscaler):
         temperature: see ``ParallaxAttention``.
         add_bicubic: add the left view, enlarged by MATLAB's bicubic, to what the network gives.
         add_samples: give the fusion the right view's own samples too, laid down where they were found on the large
-            grid: see ``matching.scattered``.
+            grid: see ``samples.py``.
     """
 
     def __init__(
@@ -204,7 +204,8 @@ class PASSRnet(StereoUpscaler):
         found, to_right, to_left = self.attention(left, right)
         if self.samples is not None:
             seen = validity(received_rows(to_right), self.attention.threshold)
-            found = found + self.samples(scattered(y[:, 0], y[:, 1], peak_rows(to_left), seen, scale))
+            shift = refined(y[:, 0], y[:, 1], peak_rows(to_left), in_rows=True)
+            found = found + self.samples(scattered(y[:, 0], y[:, 1], shift, seen, scale))
         image = self.upscale(found)
         if self.add_bicubic:
             image = image + enlarged(y[:, 0], scale)

@@ -17,12 +17,12 @@ from lightning_modules.networks.matching import (
     check_temperature,
     comparable,
     received_windows,
-    scattered,
     shift_windows,
     validity,
     warp_windows,
     window_attention,
 )
+from lightning_modules.networks.samples import refined, scattered
 from lightning_modules.networks.stereo import SLOPE, SMALL, ResidualBlock, conv, enlarged
 
 TEMPERATURE = 0.02  # tells pixels apart whose features have nearly one direction
@@ -116,7 +116,8 @@ class ThreeViewNetwork(MultiViewUpscaler):
         parts, alignments = [centre], []
         for i, side in enumerate(sides, start=1):
             attention, back = self.matching(centre, side)
-            valid, shift = self.matching.seen(back), shift_windows(back, self.matching.radius)
+            valid = self.matching.seen(back)
+            shift = refined(y[:, 0], y[:, i], shift_windows(back, self.matching.radius), in_rows=False)
             parts += [warp_windows(attention, side, self.matching.radius), valid]
             parts.append(scattered(y[:, 0], y[:, i], shift, self.matching.seen(attention), scale))
             alignments.append(self.matching.explain(y[:, 0], y[:, i], attention, valid))

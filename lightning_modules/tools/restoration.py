@@ -16,14 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.functional.colour import luma8, rgb, ycbcr
-from datamodules.functional.quantise import from_uint8, to_uint8
+from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_by, bicubic_floats
 from lightning_modules.networks.base import Upscaler
 from lightning_modules.reconstruction import Reads
 from lightning_modules.tools.ensemble import SelfEnsemble
 from lightning_modules.tools.tiles import Locality, Restoration, Tiling, locality, tiled
 
-UNIT = (0.0, 1.0)
 DEEP = 65535
 CHANNELS: dict[Reads, int] = {"rgb": 3, "luma": 1, "grey": 1}
 BICUBIC_REACH = 3  # input pixels that an enlarged one hangs on, at each side: two, and one to spare
