@@ -26,7 +26,7 @@ from experiments.errors import UserError
 from experiments.house import HOUSE
 from experiments.lightning_cli import hush_lightning, switch_off
 from experiments.look import Subject, find_subject
-from experiments.onnx_file import REQUIRED, onnx_file, what_onnx_lacks
+from experiments.onnx_file import REQUIRED, Inputs, onnx_file, what_onnx_lacks
 from experiments.request import new_path, read_request
 from experiments.sample import home
 from experiments.train import say, show
@@ -37,6 +37,7 @@ from lightning_modules.callbacks.record import PACKAGES, installed, source_state
 from lightning_modules.contract import StatesItsData
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Network
+from lightning_modules.restoring import Restoring
 
 SCHEMA = 1
 WEIGHTS, CARD, ONNX = "model.safetensors", "card.json", "model.onnx"
@@ -104,7 +105,7 @@ def contents(
     subject: Subject, module: AtelierModule, checkpoint: Mapping[str, Any], with_onnx: bool
 ) -> dict[str, bytes]:
     """The files by name, the card last."""
-    generates = isinstance(module, GenerativeModule)
+    makes_images = isinstance(module, GenerativeModule | Restoring)
     network = (module.evaluated_generator if isinstance(module, GenerativeModule) else module.evaluated).eval()
     inputs = examples(module, subject.cli.datamodule)
     output = answer(network, inputs)
@@ -117,8 +118,8 @@ def contents(
         "counters": {"d_step": checkpoint["global_step"], **checkpoint["counters"]},
         "weights": {"file": WEIGHTS, "which": module.weights_name, "sha256": sha256(weights)},
         "network": {**recipe(subject.cli.resolved["model"], network, inputs), "parameters": count(network)},
-        "inputs": {name: shape_of(value) for name, value in inputs.items()},
-        "output": {"name": "x" if generates else "logits", **shape_of(output)},
+        "inputs": {name: shape_of(v) if isinstance(v, Tensor) else v for name, v in inputs.items()},
+        "output": {"name": "x" if makes_images else "logits", **shape_of(output)},
         "value_range": module.value_range,
         "scores": list(scores(checkpoint)),
         "code": source_state(),
@@ -142,20 +143,23 @@ def shape_of(value: Tensor) -> dict[str, Any]:
     return {"dtype": str(value.dtype).removeprefix("torch."), "shape": ["N", *value.shape[1:]]}
 
 
-def examples(module: AtelierModule, data: L.LightningDataModule) -> dict[str, Tensor]:
-    """What the evaluated network takes, by name: noise and classes of a generator, else an image of the data."""
+def examples(module: AtelierModule, data: L.LightningDataModule) -> Inputs:
+    """What the evaluated network takes, by name: noise and classes of a generator, what is to be restored (and the
+    scale), else an image of the data."""
     with torch.random.fork_rng(devices=[]):
         if isinstance(module, GenerativeModule):
             inputs = {"z": module.G.sample_z(EXAMPLES)}
             if module.G.num_classes is not None:
                 inputs["y"] = torch.randint(module.G.num_classes, (EXAMPLES,))
             return inputs
+        if isinstance(module, Restoring):
+            return module.examples(EXAMPLES)
         if isinstance(data, StatesItsData):
             return {"x": torch.rand(EXAMPLES, *data.out_shape)}
     raise UserError(f"{type(data).__name__} does not state out_shape, the shape of the network's input: add it there")
 
 
-def answer(network: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+def answer(network: nn.Module, inputs: Inputs) -> Tensor:
     """The network's output in evaluation mode, with the same noise within whenever it is asked."""
     with evaluating(network), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -163,7 +167,7 @@ def answer(network: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
     return output
 
 
-def recipe(model: Mapping[str, Any], network: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+def recipe(model: Mapping[str, Any], network: nn.Module, inputs: Inputs) -> dict[str, Any]:
     """class_path and init_args in the configuration ``model`` that with the weights of ``network`` give its answer.
 
     Raises:

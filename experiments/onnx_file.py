@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from experiments.errors import RunError, sentence_of
 
+Inputs = Mapping[str, Tensor | int]  # of a network, by name, in the order of its arguments
+
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # of the largest output (of 1 at least): two runtimes sum in different orders
 
@@ -21,26 +23,29 @@ def what_onnx_lacks() -> str | None:
     return f"ONNX needs {', '.join(absent)}, not installed here: pip install 'lightning-atelier[onnx]'"
 
 
-def onnx_file(network: nn.Module, inputs: Mapping[str, Tensor], output: str) -> tuple[bytes, float]:
+def onnx_file(network: nn.Module, inputs: Inputs, output: str) -> tuple[bytes, float]:
     """The file's bytes, and the largest difference of its output from the network's at another batch size.
 
     Args:
         network: in evaluation mode, on the CPU.
-        inputs: by name, in the order of the network's arguments, each [N, ...].
+        inputs: by name, in the order of the network's arguments, each [N, ...]; a number becomes a part of the file.
         output: name of the output.
 
     Raises:
         RunError: the network cannot be written, or the file's answer is another.
     """
+    batches = {name: x for name, x in inputs.items() if isinstance(x, Tensor)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter to its own developers
         try:
             program = torch.onnx.export(
                 network,
                 tuple(inputs.values()),
-                input_names=list(inputs),
+                input_names=list(batches),
                 output_names=[output],
-                dynamic_shapes=tuple({0: torch.export.Dim("N")} for _ in inputs),
+                dynamic_shapes=tuple(
+                    {0: torch.export.Dim("N")} if isinstance(x, Tensor) else None for x in inputs.values()
+                ),
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
@@ -55,11 +60,16 @@ def onnx_file(network: nn.Module, inputs: Mapping[str, Tensor], output: str) -> 
             " samples in Python, or give --onnx no"
         )
     content: bytes = program.model_proto.SerializeToString()
-    difference = largest_difference(content, network, {name: torch.cat([x, x[:1]]) for name, x in inputs.items()})
+    difference = largest_difference(content, network, one_more(inputs))
     return content, difference
 
 
-def largest_difference(content: bytes, network: nn.Module, inputs: Mapping[str, Tensor]) -> float:
+def one_more(inputs: Inputs) -> dict[str, Tensor | int]:
+    """``inputs`` with the first sample once more at the end."""
+    return {name: torch.cat([x, x[:1]]) if isinstance(x, Tensor) else x for name, x in inputs.items()}
+
+
+def largest_difference(content: bytes, network: nn.Module, inputs: Inputs) -> float:
     """How far the ONNX file's output is from the network's.
 
     Raises:
@@ -68,7 +78,7 @@ def largest_difference(content: bytes, network: nn.Module, inputs: Mapping[str, 
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    (theirs,) = session.run(None, {name: x.numpy() for name, x in inputs.items()})
+    (theirs,) = session.run(None, {name: x.numpy() for name, x in inputs.items() if isinstance(x, Tensor)})
     with torch.no_grad():
         ours = network(*inputs.values())
     difference = (torch.from_numpy(theirs) - ours).abs().max().item()

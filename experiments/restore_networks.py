@@ -14,9 +14,8 @@ from experiments.request import Request
 from experiments.restorers import load_restorer, restorer_names
 from experiments.weights import load_weights
 from lightning_modules.base import AtelierModule
-from lightning_modules.classifier import Classifier
 from lightning_modules.networks.base import Upscaler
-from lightning_modules.reconstruction import Reads, ReconstructionModule
+from lightning_modules.restoring import Reads, Restoring
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,8 @@ def reading(module: object) -> Reads:
     Raises:
         UserError: it is of no family that restores.
     """
-    if isinstance(module, ReconstructionModule) and not isinstance(module, Classifier):
+    if isinstance(module, Restoring):
         return module.colour
-    if isinstance(module, AtelierModule) and isinstance(module.evaluated, Upscaler):
-        return "rgb"
     raise UserError(f"{type(module).__name__} restores no pictures: give a run of a family such as SuperResolution")
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import lightning_modules.tools
 from experiments.export import rebuilt, sha256
-from lightning_modules.reconstruction import Reads
+from lightning_modules.restoring import Reads
 
 SHIPPED = Path(lightning_modules.tools.__path__[0]).parent / "weights"
 

@@ -7,29 +7,36 @@ measured on the ``features`` of networks trained here.
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lightning_modules.contract import StatesItsData
 from lightning_modules.networks.base import Classifier as ClassifierNetwork
-from lightning_modules.reconstruction import ReconstructionModule
+from lightning_modules.one_player import OnePlayerModule
 
 
-class Classifier(ReconstructionModule):
+class Classifier(OnePlayerModule):
     """x -> class logits, trained on labels y.
 
     Args:
         network: x [N, C, H, W] -> logits [N, K].
         label_smoothing: share of a label's mass that is spread over all classes.
-        **shared: the arguments of ``ReconstructionModule`` but ``losses``.
+        **shared: the arguments of ``OnePlayerModule``.
     """
 
     value_range = (-1.0, 1.0)
 
     def __init__(self, network: ClassifierNetwork, label_smoothing: float = 0.0, **shared: Any) -> None:
-        super().__init__(network, **shared)
+        super().__init__(**shared)
+        self.network = network
         self.num_classes = network.num_classes
         self.label_smoothing = label_smoothing
+        self.average(network)
+
+    @property
+    def net(self) -> nn.Module:
+        """The network."""
+        return self.network
 
     def check_data(self, data: StatesItsData) -> None:
         """Compare value range and number of classes."""

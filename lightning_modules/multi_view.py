@@ -50,6 +50,12 @@ class MultiViewSuperResolution(SuperResolution):
         """The views ``y``, and how many times as large ``x`` is."""
         return y, scale_between(x, y[:, 0])
 
+    def examples(self, n: int) -> dict[str, Tensor | int]:
+        """As the base, as many views as the network takes."""
+        inputs = super().examples(n)
+        views = cast(MultiViewUpscaler, self.network).views
+        return inputs | {"y": torch.stack([cast(Tensor, inputs["y"])] * views, dim=1)}
+
     def terms(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """As the base; then the terms on the attention of the same pass."""
         if not self.matching:

@@ -1,16 +1,14 @@
 """Reconstruction: one network, trained by a named sum of losses between its image and the right one."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 from lightning_modules.networks.base import Network
 from lightning_modules.one_player import OnePlayerModule
-from lightning_modules.restoring import Restoring
-
-Reads = Literal["rgb", "luma", "grey"]
+from lightning_modules.restoring import Reads, Restoring
 
 
 class ReconstructionModule(Restoring, OnePlayerModule):
@@ -35,7 +33,7 @@ class ReconstructionModule(Restoring, OnePlayerModule):
         super().__init__(**shared)
         self.compare_by(losses, margin)
         self.network = network
-        self.colour: Reads = colour
+        self.colour = colour
         self.average(network)
 
     @property

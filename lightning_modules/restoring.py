@@ -4,7 +4,7 @@ A named sum of losses between their image and x, the answer that scores and pred
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,18 +15,23 @@ from lightning_modules.base import AtelierModule
 from lightning_modules.batches import rebuild
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 
+Reads = Literal["rgb", "luma", "grey"]
+
 PICTURES, CROP = 4, 128  # images of a panel, and their side in px, at most
+EXAMPLE = 48  # px
 
 
 class Restoring(AtelierModule):
     """A family whose evaluated network is given y, or what ``inputs`` makes of the batch, and answers with x.
 
     Attributes:
+        colour: what y is of a picture: three channels, BT.601 luma in 16/255 to 235/255, or full-range grey.
         losses: terms between the answer and x.
         margin: pixels at each side that they leave out.
     """
 
     value_range = (0.0, 1.0)
+    colour: Reads = "rgb"
     losses: Sequence[ReconstructionLoss] = ()
     margin: int = 0
     _shown: tuple[Sequence[Tensor], ...] = ()  # the first batches of the first validation set
@@ -64,6 +69,10 @@ class Restoring(AtelierModule):
         answer: Tensor = self(*self.inputs(*batch))
         grey = batch[0].shape[1] == 1 < answer.shape[1]
         return answer.mean(1, keepdim=True) if grey else answer
+
+    def examples(self, n: int) -> dict[str, Tensor | int]:
+        """What the network takes, by name: ``n`` small pictures of noise, [n, C, h, w]."""
+        return {"y": torch.rand(n, 3 if self.colour == "rgb" else 1, EXAMPLE, EXAMPLE)}
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """The evaluated network's image of the condition."""

@@ -38,6 +38,10 @@ class Enlarging(Restoring):
         """The small image ``y``, and how many times as large ``x`` is."""
         return y, scale_between(x, y)
 
+    def examples(self, n: int) -> dict[str, Tensor | int]:
+        """As the base; and the first scale that the network knows."""
+        return super().examples(n) | {"scale": (cast(Upscaler, self.net).scales or (2,))[0]}
+
 
 class SuperResolution(Enlarging, ReconstructionModule):
     """network(y, scale) is to be x.

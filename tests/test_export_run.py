@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from command_line import fit, place, runs
+from restore_runs import FAMILY as SR
+from restore_runs import run as restore_run
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -263,3 +265,13 @@ def test_a_network_that_cannot_be_traced_is_refused():
         RunError, match=r"^Unwritable cannot be written as ONNX \(.{20,}\): give --onnx no to leave it out$"
     ):
         onnx_file.onnx_file(Unwritable().eval(), {"z": torch.randn(2, 4)}, "x")
+
+
+@pytest.mark.parametrize("onnx", ["no", pytest.param("yes", marks=needs_onnx)])
+def test_a_network_that_enlarges_goes_out_with_its_scale(onnx):
+    folder = restore_run("lightning_modules.networks.srcnn.SRCNN", SR, network={"widths": [4, 3]}, colour="luma")
+    network, card = load_export(exported(folder, "--onnx", onnx))
+    assert card["inputs"] == {"y": {"dtype": "float32", "shape": ["N", 1, 48, 48]}, "scale": 3}
+    assert card["output"] == {"name": "x", "dtype": "float32", "shape": ["N", 1, 144, 144]}
+    y = torch.rand(1, 1, 7, 5)
+    assert torch.equal(network(y, 3), module_of(folder).evaluated.eval()(y, 3))

@@ -59,7 +59,8 @@ def bicubic_to(image: Tensor, size: tuple[int, int], border: Border = "mirror") 
 def bicubic_floats(image: Tensor, scale: int, border: Border = "mirror") -> Tensor:
     """Enlarge floats [N, C, H, W] by a whole ``scale`` without rounding; gradients pass. Else see ``bicubic_by``."""
     rows, columns = (_matrix(side, scale, border).to(image) for side in image.shape[2:])
-    return rows @ image @ columns.T
+    with torch.autocast(image.device.type, enabled=False):  # it would round what only its exactness is good for
+        return rows @ image @ columns.T
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,7 @@ from datamodules.functional.colour import luma8, rgb, ycbcr
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_by, bicubic_floats
 from lightning_modules.networks.base import Upscaler
-from lightning_modules.reconstruction import Reads
+from lightning_modules.restoring import Reads
 from lightning_modules.tools.ensemble import SelfEnsemble
 from lightning_modules.tools.tiles import Locality, Restoration, Tiling, locality, tiled
 
