@@ -7,15 +7,18 @@ algorithm for pure translational motion and common space-invariant blur") then l
 Nothing here passes a gradient to the shift.
 """
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample, pad, pixel_unshuffle, unfold
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, grid_sample, pad, pixel_shuffle, pixel_unshuffle, unfold
 
 from datamodules.functional.resize import bicubic_floats
 
 DAMPING = 1e-6  # of the squared slopes of images in [0, 1]: where there are fainter ones the shift stays
 FARTHEST = 0.5  # pixels, of one round: slopes say no more
 FINER = 5  # times as many pixels, to sample an image between its own; odd, so that its own are among them
+ALIKE = 0.03  # of [0, 1]: how much what is coarse may differ between views of one place
 LITTLE = 0.1  # weight of samples below which their mean is drawn to 0
 
 
@@ -86,7 +89,8 @@ def scattered(target: Tensor, other: Tensor, shift: Tensor, valid: Tensor, scale
     """What the samples of ``other`` tell beyond ``target``, each laid down between the pixels where it was found.
 
     A view whose pixels fall between those of ``target`` saw the image there, where ``target`` can only be interpolated.
-    The difference is shared among the four nearest pixels of the large grid by bilinear weights.
+    The difference is shared among the four nearest pixels of the large grid by bilinear weights. A sample counts for
+    little where the views differ in what is coarse, too: there it was found at a wrong place, or nowhere.
 
     Args:
         target: [N, C, h, w].
@@ -103,6 +107,8 @@ def scattered(target: Tensor, other: Tensor, shift: Tensor, valid: Tensor, scale
         H, W = h * scale, w * scale
         place = places(shift.detach().float())
         known = sampled(bicubic_floats(target.float(), FINER), place).flatten(2)
+        coarse = smooth(other.float()) - sampled(bicubic_floats(smooth(target.float()), FINER), place)
+        valid = valid * (-(coarse.square().mean(1, keepdim=True) / ALIKE**2)).exp()
         row, column = ((place + 0.5) * scale - 0.5).flatten(2).unbind(1)  # [N, h w], on the large grid
         difference = torch.cat([other.float().flatten(2) - known, torch.ones_like(known[:, :1])], dim=1)
         total = difference.new_zeros(N, C + 1, H * W)
@@ -115,3 +121,23 @@ def scattered(target: Tensor, other: Tensor, shift: Tensor, valid: Tensor, scale
         total = total.unflatten(2, (H, W))
         mean = total[:, :C] / (total[:, C:] + LITTLE)
         return pixel_unshuffle(torch.cat([mean, total[:, C:]], dim=1), scale)
+
+
+class Given(nn.Module):
+    """What ``scattered`` laid down, added to the large image as it is: better than interpolation before any training.
+
+    Args:
+        sides: views beside the reference, each with a weight of its own.
+        channels: of the images.
+        scale: of the large grid.
+    """
+
+    def __init__(self, sides: int, channels: int, scale: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.full((sides,), 1 / sides))
+        self.planes, self.scale = channels * scale**2, scale
+
+    def forward(self, laid: Sequence[Tensor]) -> Tensor:
+        """What ``scattered`` gives for each side view to one image [N, C, h scale, w scale]."""
+        differences = [weight * each[:, : self.planes] for weight, each in zip(self.weights, laid, strict=True)]
+        return pixel_shuffle(torch.stack(differences).sum(0), self.scale)

@@ -29,7 +29,7 @@ from lightning_modules.networks.matching import (
     validity,
     warp_rows,
 )
-from lightning_modules.networks.samples import refined, scattered
+from lightning_modules.networks.samples import Given, refined, scattered
 
 SLOPE = 0.1
 SMALL = 0.1  # gain of the last layer where it gives what is missing from the bicubic image: little
@@ -161,8 +161,8 @@ class PASSRnet(StereoUpscaler):
         threshold: see ``ParallaxAttention``.
         temperature: see ``ParallaxAttention``.
         add_bicubic: add the left view, enlarged by MATLAB's bicubic, to what the network gives.
-        add_samples: give the fusion the right view's own samples too, laid down where they were found on the large
-            grid: see ``samples.py``.
+        add_samples: give the fusion and the image the right view's own samples too, laid down where they were found on
+            the large grid: see ``samples.py``.
     """
 
     def __init__(
@@ -187,6 +187,7 @@ class PASSRnet(StereoUpscaler):
         self.features = nn.Sequential(*found)
         self.attention = ParallaxAttention(width, threshold, temperature)
         self.samples = conv((channels + 1) * scale**2, width, side=1) if add_samples else None
+        self.given = Given(1, channels, scale) if add_samples else None
         self.upscale = nn.Sequential(
             *(ResidualBlock(width) for _ in range(blocks)),
             conv(width, width * scale**2, side=1),
@@ -202,11 +203,13 @@ class PASSRnet(StereoUpscaler):
         self.check(y, scale)
         left, right = self.features(y.flatten(0, 1)).unflatten(0, y.shape[:2]).unbind(1)
         found, to_right, to_left = self.attention(left, right)
-        if self.samples is not None:
+        given: Tensor | float = 0.0
+        if self.samples is not None and self.given is not None:
             seen = validity(received_rows(to_right), self.attention.threshold)
             shift = refined(y[:, 0], y[:, 1], peak_rows(to_left), in_rows=True)
-            found = found + self.samples(scattered(y[:, 0], y[:, 1], shift, seen, scale))
-        image = self.upscale(found)
+            laid = scattered(y[:, 0], y[:, 1], shift, seen, scale)
+            found, given = found + self.samples(laid), self.given([laid])
+        image = self.upscale(found) + given
         if self.add_bicubic:
             image = image + enlarged(y[:, 0], scale)
         return image, self.attention.explain(y[:, 0], y[:, 1], to_right, to_left)

@@ -4,8 +4,8 @@ No paper's network: the common ground of TOFlow (Xue et al. 2019), EDVR (Wang et
 et al. 2019). One encoder for all views; each side view is aligned to the centre by attention over a window, whose
 scores are a correlation; validity masks say where; all is fused, and a residual trunk and a pixel shuffle give what the
 bicubic image lacks. Beside the aligned features the fusion is given the side views' own samples, laid down where they
-were found on the large grid (shift and add): attention alone blends them, and a short training does not learn from a
-blend how far between two pixels a view lies.
+were found on the large grid (shift and add), and so is the image: attention alone blends them, and a short training
+does not learn from a blend how far between two pixels a view lies.
 """
 
 import torch
@@ -22,7 +22,7 @@ from lightning_modules.networks.matching import (
     warp_windows,
     window_attention,
 )
-from lightning_modules.networks.samples import refined, scattered
+from lightning_modules.networks.samples import Given, refined, scattered
 from lightning_modules.networks.stereo import SLOPE, SMALL, ResidualBlock, conv, enlarged
 
 TEMPERATURE = 0.02  # tells pixels apart whose features have nearly one direction
@@ -102,6 +102,7 @@ class ThreeViewNetwork(MultiViewUpscaler):
         self.matching = WindowMatching(width, embedding, radius, temperature, threshold)
         sides = self.views - 1
         self.fuse = conv(self.views * width + sides * (1 + (channels + 1) * scale**2), width, side=1)
+        self.given = Given(sides, channels, scale)
         self.upscale = nn.Sequential(
             *(ResidualBlock(width) for _ in range(blocks)),
             last := conv(width, channels * scale**2),
@@ -113,13 +114,13 @@ class ThreeViewNetwork(MultiViewUpscaler):
         """The centre of ``y`` [N, 3, C, h, w] enlarged, and how it was found in the previous and the next view."""
         self.check(y, scale)
         centre, *sides = self.features(y.flatten(0, 1)).unflatten(0, y.shape[:2]).unbind(1)
-        parts, alignments = [centre], []
+        parts, laid, alignments = [centre], [], []
         for i, side in enumerate(sides, start=1):
             attention, back = self.matching(centre, side)
             valid = self.matching.seen(back)
             shift = refined(y[:, 0], y[:, i], shift_windows(back, self.matching.radius), in_rows=False)
             parts += [warp_windows(attention, side, self.matching.radius), valid]
-            parts.append(scattered(y[:, 0], y[:, i], shift, self.matching.seen(attention), scale))
+            laid.append(scattered(y[:, 0], y[:, i], shift, self.matching.seen(attention), scale))
             alignments.append(self.matching.explain(y[:, 0], y[:, i], attention, valid))
-        image = self.upscale(self.fuse(torch.cat(parts, dim=1)))
-        return image + enlarged(y[:, 0], scale), alignments
+        image = self.upscale(self.fuse(torch.cat(parts + laid, dim=1)))
+        return image + enlarged(y[:, 0], scale) + self.given(laid), alignments
