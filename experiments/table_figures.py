@@ -101,6 +101,7 @@ def line(filled: Filled, table: Table) -> Line:
     """One row with its figures, and the marks of its runs."""
     result = Line(filled)
     shown_best = [column.score for column in table.columns if column.of == "best"]
+    lacking = []
     for column in table.columns:
         score, of = name_of(column, filled), filled.row.of or column.of
         asked = {**table.must_hold, **filled.row.protocol}
@@ -114,11 +115,15 @@ def line(filled: Filled, table: Table) -> Line:
         if any(value is None for value in numbers):
             result.marks.append(f"{column.title} of a run is not finite")
         elif len(values) < len(result.results):
-            result.marks.append(f"{column.title} is not in every record")
+            lacking.append(column.title)
         if of == "last" and column.score not in shown_best:
             result.marks += best_mark(result.results, score, column, result.figures[-1])
         if result.figures[-1].is_outside:
             result.marks.append(f"{column.title} outside tolerance ({result.figures[-1].tolerance:.3g})")
+    if lacking:
+        *others, last = lacking
+        are = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        result.marks.append(f"{are} not in every record")
     result.marks += marks_of_runs(filled)
     return result
 

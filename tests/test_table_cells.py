@@ -164,6 +164,10 @@ def test_an_evaluation_adds_scores_to_its_run_alone(tmp_path):
     write(tmp_path / "results" / "evaluations" / "e.json", found)
     line, said = only(read(tmp_path, wide))
     assert (line.figures[0].values, line.marks, said) == ((0.5,), ["KID is not in every record"], [])
+    wider = table(
+        columns=[{"score": f"{name}@mnist-cnn", "title": name, "better": "lower"} for name in ("fd", "a", "b")]
+    )
+    assert only(read(tmp_path, wider))[0].marks == ["fd, a and b are not in every record"]
     for other in ({"d_step": 350}, {"run_started": "2026-01-02T00:00:00+00:00"}):
         write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": {**of, **other}})
         assert only(read(tmp_path, wide))[0].figures[0].values == ()
