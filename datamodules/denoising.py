@@ -15,24 +15,14 @@ import torch
 from torch import Tensor
 
 from datamodules.collection import whole_images
+from datamodules.damaged_images import DamagedImages
 from datamodules.functional import degrade
-from datamodules.functional.quantise import from_uint8
-from datamodules.pairs import (
-    UNIT,
-    Colour,
-    PairDataModule,
-    PairSet,
-    checked_shares,
-    in_colour,
-    names_of,
-    read_images,
-    shrunk,
-)
+from datamodules.functional.quantise import UNIT, from_uint8
+from datamodules.pairs import Colour, PairDataModule, PairSet, in_colour, names_of
 from datamodules.patches import Pair, Turns
 
 SEED = 0  # of every test image's noise
 SHRINK = (1.0, 0.9, 0.8, 0.7)
-ADVICE = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{} to others."
 
 
 class Noise(ABC):
@@ -129,21 +119,17 @@ class Poisson(FixedNoise):
         return torch.from_numpy(stream.poisson(x.double().numpy() * self.peak) / self.peak).float()
 
 
-class NoisyImages(PairDataModule):
+class NoisyImages(DamagedImages):
     """Feeds ``(x, y)`` in [0, 1]: x the image [N, C, H, W], y the same with noise; a dataloader a test set and level.
 
     Args:
         noise: of training patches; Gaussian of 25 grey levels unless given.
         test_noise: of test sets, each a level; as in training where there is none.
-        train: folders of images below ``root`` to train on; none for what needs no training.
-        test: folders of images below ``root``; the last part of a path is the name.
-        shrink: sizes, as shares of its own, at which each training image is taken.
 
-    The other arguments are PairDataModule's, their defaults those of DnCNN-S (Zhang et al. 2017, section IV-A).
+    The other arguments are DamagedImages', their defaults those of DnCNN-S (Zhang et al. 2017, section IV-A).
 
     Raises:
-        ValueError: no test sets, one twice, or no level to test; when read: a file that is no image.
-        FileNotFoundError: absent folders.
+        ValueError: as the base; no level to test, or one twice. FileNotFoundError: absent folders.
     """
 
     def __init__(
@@ -162,44 +148,27 @@ class NoisyImages(PairDataModule):
         device: str = "cpu",
         root: str | None = None,
     ) -> None:
-        super().__init__(patch, stride, turns, colour, batch_size, seed, device, root)
+        super().__init__(train, test, shrink, patch, stride, turns, colour, batch_size, seed, device, root)
         self.noise = Gaussian() if noise is None else noise
-        levels = list(test_noise) or [level for level in [self.noise] if isinstance(level, FixedNoise)]
-        names_of([level.name for level in levels], "test_noise")
-        self.names, self.levels = names_of(test, "test"), levels
-        self.train, self.test, self.shrink = tuple(train), tuple(test), checked_shares(shrink)
+        self.levels = list(test_noise) or [level for level in [self.noise] if isinstance(level, FixedNoise)]
+        names_of(self.test_levels, "test_noise")
 
-    @cached_property
-    def noisy_pairs(self) -> list[PairSet]:
-        """Every test set at every level, held in memory."""
-        sets = []
-        for name, folder in zip(self.names, self.test, strict=True):
-            images = [
-                in_colour(pair.x, self.colour) for pair in read_images(self.root, [folder], ADVICE.format("test"))
-            ]
-            sets += [
-                PairSet(f"{name}-{level.name}", 1, [noisy_pair(x, level) for x in images]) for level in self.levels
-            ]
-        return sets
+    @property
+    def test_levels(self) -> list[str]:
+        """The names of the levels."""
+        return [level.name for level in self.levels]
 
-    def pairs(self) -> list[PairSet]:
-        """Every test set at every level."""
-        return self.noisy_pairs
+    def at_level(self, x: Tensor, number: int) -> Tensor:
+        """``x`` in [0, 1] with the noise of test images, the same for every image."""
+        return self.levels[number].fixed(from_uint8(x, UNIT), np.random.RandomState(SEED))
 
-    def training_pairs(self) -> dict[int, list[Pair]]:
-        """The training images, in the networks' colour and at every size."""
-        images = read_images(self.root, self.train, ADVICE.format("train"))
-        images = [pair._replace(x=in_colour(pair.x, self.colour)) for pair in images]
-        return {1: shrunk(images, self.shrink)} if images else {}
+    def as_pairs(self, image: Pair) -> list[Pair]:
+        """The image alone: noise is drawn for each patch."""
+        return [image]
 
     def damaged(self, x: Tensor) -> Tensor:
         """``x`` with the noise of training."""
         return self.noise.draw(x)
-
-
-def noisy_pair(x: Tensor, level: FixedNoise) -> tuple[Tensor, Tensor]:
-    """uint8 ``x`` [1, C, H, W], and the same in [0, 1] with the noise of test images."""
-    return x, level.fixed(from_uint8(x, UNIT), np.random.RandomState(SEED))
 
 
 # --- real noise -------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ quantisation tables for a quality, as MATLAB's is; images of colour would be enc
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from io import BytesIO
 
 import numpy as np
@@ -13,22 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.pairs import (
-    Colour,
-    PairDataModule,
-    PairSet,
-    checked_shares,
-    in_colour,
-    names_of,
-    read_images,
-    shrunk,
-)
+from datamodules.damaged_images import DamagedImages
+from datamodules.pairs import Colour
 from datamodules.patches import Pair, Turns
 
-ADVICE = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{} to others."
 
-
-class JPEGImages(PairDataModule):
+class JPEGImages(DamagedImages):
     """Feeds ``(x, y)`` in [0, 1]: x the image [N, C, H, W], y its JPEG; a dataloader a test set and quality.
 
     Every training image stands for one pair at each quality: an epoch holds all of them.
@@ -36,14 +25,11 @@ class JPEGImages(PairDataModule):
     Args:
         qualities: of the encoder, 1 to 100, in training.
         test_qualities: in tests; as in training where there are none.
-        train: folders of images below ``root`` to train on; none for what needs no training.
-        test: folders of images below ``root``; the last part of a path is the name.
-        shrink: sizes, as shares of its own, at which each training image is taken.
 
-    The other arguments are PairDataModule's.
+    The other arguments are DamagedImages'.
 
     Raises:
-        ValueError: no qualities or test sets, one twice, or a quality that is none; when read: a file that is no image.
+        ValueError: as the base; no qualities, one twice, or one that no encoder knows.
         FileNotFoundError: absent folders.
     """
 
@@ -63,33 +49,22 @@ class JPEGImages(PairDataModule):
         device: str = "cpu",
         root: str | None = None,
     ) -> None:
-        super().__init__(patch, stride, turns, colour, batch_size, seed, device, root)
+        super().__init__(train, test, shrink, patch, stride, turns, colour, batch_size, seed, device, root)
         self.qualities = checked_qualities(qualities, "qualities")
         self.test_qualities = checked_qualities(test_qualities or qualities, "test_qualities")
-        self.names, self.test = names_of(test, "test"), tuple(test)
-        self.train, self.shrink = tuple(train), checked_shares(shrink)
 
-    @cached_property
-    def encoded_pairs(self) -> list[PairSet]:
-        """Every test set at every quality, held in memory."""
-        sets = []
-        for name, folder in zip(self.names, self.test, strict=True):
-            images = [
-                in_colour(pair.x, self.colour) for pair in read_images(self.root, [folder], ADVICE.format("test"))
-            ]
-            sets += [PairSet(f"{name}-q{q}", 1, [(x, encoded(x, q)) for x in images]) for q in self.test_qualities]
-        return sets
+    @property
+    def test_levels(self) -> list[str]:
+        """Such as q10."""
+        return [f"q{quality}" for quality in self.test_qualities]
 
-    def pairs(self) -> list[PairSet]:
-        """Every test set at every quality."""
-        return self.encoded_pairs
+    def at_level(self, x: Tensor, number: int) -> Tensor:
+        """``x`` as JPEG of that quality."""
+        return encoded(x, self.test_qualities[number])
 
-    def training_pairs(self) -> dict[int, list[Pair]]:
-        """The training images, in the networks' colour and at every size, at every quality."""
-        images = read_images(self.root, self.train, ADVICE.format("train"))
-        images = shrunk([pair._replace(x=in_colour(pair.x, self.colour)) for pair in images], self.shrink)
-        pairs = [Pair(pair.name, pair.x, encoded(pair.x, quality)) for pair in images for quality in self.qualities]
-        return {1: pairs} if pairs else {}
+    def as_pairs(self, image: Pair) -> list[Pair]:
+        """The image with its JPEG of each quality."""
+        return [image._replace(y=encoded(image.x, quality)) for quality in self.qualities]
 
 
 def encoded(image: Tensor, quality: int) -> Tensor:

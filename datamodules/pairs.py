@@ -35,19 +35,20 @@ class PairSet:
     Args:
         name: such as "Set5-x2".
         scale: how much larger x is than y.
-        pairs: (x [1, C, H, W], y [1, D, h, w]), uint8, or floats in [0, 1]; each of its own size.
+        pairs: (x [1, C, H, W], y [1, D, h, w]), uint8, or floats in [0, 1], and what else belongs to a pair; each of
+            its own size.
     """
 
     name: str
     scale: int
-    pairs: Sequence[Batch]
+    pairs: Sequence[tuple[Tensor, ...]]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the images' shapes and bytes, x and y in turn: what a score's protocol calls the data."""
+        """Hash of the images' types, shapes and bytes, pair after pair: what a score's protocol calls the data."""
         digest = hashlib.sha256()
         for image in (image for pair in self.pairs for image in pair):
             digest.update(f"{image.dtype} {tuple(image.shape)}".encode())
@@ -64,7 +65,7 @@ class PairLoader:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return iter(self.pairs)
 
 
@@ -118,6 +119,20 @@ class PairDataModule(StreamDataModule[Patches]):
             ValueError: unless a subclass draws it.
         """
         raise ValueError(f"{type(self).__name__} has pairs without a condition and draws none")
+
+    def images(self, folders: Sequence[str], setting: str) -> list[Pair]:
+        """The images of ``folders`` below the root in the networks' colour, by name, without a condition.
+
+        Args:
+            folders: that are named in data.init_args, where ``setting`` says.
+            setting: such as "train".
+
+        Raises:
+            FileNotFoundError: a folder is absent; ValueError: it holds no image, or one that cannot be read.
+        """
+        advice = f"set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{setting} to others."
+        found = read_images(self.root, folders, advice)
+        return [pair._replace(x=in_colour(pair.x, self.colour)) for pair in found]
 
     # --- training ---------------------------------------------------------------------------------------------
 

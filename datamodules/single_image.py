@@ -3,13 +3,11 @@
 x is the clean image, y the damaged one, both in [0, 1] and the same at every step.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -21,36 +19,10 @@ from datamodules.decode import BadImageError, decode_whole, quiet_pillow
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import UNIT, ValueRange
 from datamodules.inspection import channels_first
+from datamodules.pairs import PairLoader, PairSet
 from datamodules.stream import Batch
 
 DAMAGE_STREAM = int.from_bytes(b"damage")  # keys the damage apart from all other noise
-
-
-@dataclass(frozen=True)
-class OnePair:
-    """The image, as a set of one pair.
-
-    Args:
-        name: of image and damage, such as "F16_GT-noise25".
-        scale: how many times as large x is as y.
-        batch: x, y, and what else there is.
-    """
-
-    name: str
-    scale: int
-    batch: Batch | Holed
-
-    def __len__(self) -> int:
-        return 1
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of all tensors' types, shapes and bytes."""
-        digest = hashlib.sha256()
-        for part in self.batch:
-            digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
-            digest.update(part.contiguous().numpy().data)
-        return digest.hexdigest()
 
 
 class Again:
@@ -61,19 +33,6 @@ class Again:
 
     def __iter__(self) -> Iterator[Batch | Holed]:
         return repeat(self.batch)
-
-
-class Once:
-    """A loader of one batch."""
-
-    def __init__(self, batch: Batch | Holed) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[Batch | Holed]:
-        return iter([self.batch])
 
 
 class SingleImage(L.LightningDataModule):
@@ -128,14 +87,20 @@ class SingleImage(L.LightningDataModule):
         return image[:, :, top : top + h, left : left + w].contiguous()
 
     @cached_property
-    def pair(self) -> OnePair:
-        """The image and its damaged form."""
+    def pair(self) -> PairSet:
+        """The image and its damaged form, as a set of one."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(self.seed, DAMAGE_STREAM))
             batch = self.damage(self.read(self.image), self.read)
-        return OnePair(f"{Path(self.image).stem}-{self.damage.name}", self.damage.scale, batch)
+        return PairSet(f"{Path(self.image).stem}-{self.damage.name}", self.damage.scale, [batch])
 
-    def pairs(self) -> list[OnePair]:
+    @property
+    def batch(self) -> Batch | Holed:
+        """x, y, and what else there is."""
+        (batch,) = self.pair.pairs
+        return cast(Batch | Holed, batch)
+
+    def pairs(self) -> list[PairSet]:
         """The one pair, for scores.
 
         Raises:
@@ -148,7 +113,7 @@ class SingleImage(L.LightningDataModule):
     @property
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """Of x, y and the rest, without N."""
-        return [tuple(part.shape[1:]) for part in self.pair.batch]
+        return [tuple(part.shape[1:]) for part in self.batch]
 
     @property
     def out_shape(self) -> tuple[int, ...]:
@@ -158,7 +123,7 @@ class SingleImage(L.LightningDataModule):
     @property
     def findings(self) -> dict[str, Any] | None:
         """The image, its damage, and the PSNR to begin with, for the run's record."""
-        batch = self.pair.batch
+        batch = self.batch
         found: dict[str, Any] = {"image": self.pair.name, "shape": list(self.out_shape)}
         if isinstance(batch, Holed):
             found["hole"] = round(float(batch.hole.float().mean()), 6)
@@ -172,13 +137,13 @@ class SingleImage(L.LightningDataModule):
 
     def train_dataloader(self) -> Again:
         """The image without end."""
-        batch = self.pair.batch
+        batch = self.batch
         many = [part.repeat_interleave(self.batch_size, 0) for part in batch]
         return Again(Holed(*many) if isinstance(batch, Holed) else (many[0], many[1]))
 
-    def val_dataloader(self) -> Once:
+    def val_dataloader(self) -> PairLoader:
         """The image once."""
-        return Once(self.pair.batch)
+        return PairLoader(self.pair)
 
     test_dataloader = predict_dataloader = val_dataloader
 

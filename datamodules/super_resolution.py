@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.collection import read_whole
 from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
-from datamodules.pairs import Colour, PairDataModule, PairSet, checked_shares, in_colour, read_images, shrunk
+from datamodules.pairs import Colour, PairDataModule, PairSet, checked_shares, shrunk
 from datamodules.patches import Pair, Turns
 
 SELF_EX_SR = ("SelfExSR/Set5", "SelfExSR/Set14")
@@ -74,13 +74,9 @@ class SuperResolutionImages(PairDataModule):
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The training images and what MATLAB's bicubic makes of each, at every scale."""
-        advice = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.train to others."
         if not self.train:
             return {}
-        images = [
-            pair._replace(x=in_colour(pair.x, self.colour)) for pair in read_images(self.root, self.train, advice)
-        ]
-        sizes = shrunk(images, self.shrink)
+        sizes = shrunk(self.images(self.train, "train"), self.shrink)
         return {scale: [small_pair(pair, scale) for pair in sizes] for scale in self.scales}
 
 

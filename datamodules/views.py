@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.resize import bicubic_by
-from datamodules.pairs import Colour, PairDataModule, PairSet, as_floats, in_colour, read_images
+from datamodules.pairs import Colour, PairDataModule, PairSet, as_floats, in_colour
 from datamodules.patches import Pair, Turns
 from datamodules.stream import Batch
 
@@ -70,7 +70,7 @@ class ViewsDataModule(PairDataModule):
             raise ValueError(f"scale is {scale}: set data.init_args.scale to 1 or more.")
         if held_out < 0:
             raise ValueError(f"held_out is {held_out}: set data.init_args.held_out to 0 or more images.")
-        self.scales, self.images, self.held_out = (scale,), tuple(images), held_out
+        self.scales, self.folders, self.held_out = (scale,), tuple(images), held_out
         self.copy_reference, self.shuffled_tests = copy_reference, shuffled_tests
 
     # --- to be said by a subclass -----------------------------------------------------------------------------
@@ -92,13 +92,12 @@ class ViewsDataModule(PairDataModule):
     @cached_property
     def made(self) -> list[Scene]:
         """The scenes that are made of images, in order of the images' names."""
-        advice = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.images to others."
-        images = read_images(self.root, self.images, advice)
+        images = self.images(self.folders, "images")
         if self.held_out >= len(images) > 0:
             raise ValueError(
                 f"{len(images)} images are too few to hold {self.held_out} out: lower data.init_args.held_out."
             )
-        return [self.make(pair.name, in_colour(pair.x, self.colour), i) for i, pair in enumerate(images)]
+        return [self.make(pair.name, pair.x, i) for i, pair in enumerate(images)]
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The scenes that are not held out."""

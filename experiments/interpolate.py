@@ -9,6 +9,7 @@ from datamodules.functional.files import replacing
 from experiments.errors import UserError
 from experiments.request import new_path, read_request
 from experiments.train import say, show
+from experiments.weights import read_checkpoint
 from lightning_modules.tools.interpolate import interpolated
 
 
@@ -31,8 +32,8 @@ def interpolate(argv: Sequence[str]) -> int:
     out = Path(request.own.get("--out", second.with_name(f"interpolated-{alpha:g}.ckpt")))
     new_path(out)
     try:
-        checkpoint = interpolated(first, second, alpha)
-    except (FileNotFoundError, ValueError) as error:
+        checkpoint = interpolated(read_checkpoint(first), read_checkpoint(second), alpha)
+    except ValueError as error:
         raise UserError(str(error)) from error
     with replacing(out) as file:
         torch.save(checkpoint, file)

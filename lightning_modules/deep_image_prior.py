@@ -32,6 +32,7 @@ from lightning_modules.losses.observations import Observation, Whole
 from lightning_modules.losses.reconstruction import MSE, ReconstructionLoss
 from lightning_modules.networks.base import Network
 from lightning_modules.one_player import OnePlayerModule
+from lightning_modules.restoring import Restoring
 
 INPUT_STREAM = int.from_bytes(b"input")  # keys the fixed noise apart from all other
 CURVE_EVERY = 10  # steps between two points of the curves
@@ -52,7 +53,7 @@ class OneImage(Protocol):
     truth: bool
 
 
-class DeepImagePrior(OnePlayerModule):
+class DeepImagePrior(Restoring, OnePlayerModule):
     """A network, its fixed input, and the average of its outputs, which is the restored image.
 
     Args:
@@ -74,7 +75,6 @@ class DeepImagePrior(OnePlayerModule):
         ValueError: settings out of range, or a network that does not map z to an image of this size.
     """
 
-    value_range = (0.0, 1.0)
     z: Tensor  # [1, C', H, W]
     averaged: Tensor  # [1, C, H, W]
 
@@ -98,10 +98,7 @@ class DeepImagePrior(OnePlayerModule):
         if self.ema_settings is not None:
             raise ValueError("ema: deep image prior averages its outputs, not its weights: set averaging, omit ema")
         self.network, self.observation = network, observation or Whole()
-        self.losses = [MSE()] if losses is None else list(losses)
-        names = [loss.name for loss in self.losses]
-        if len(set(names)) < len(names):
-            raise ValueError(f"losses: each may stand once, got {', '.join(names)}")
+        self.compare_by([MSE()] if losses is None else losses)
         self.jitter, self.parameter_noise, self.averaging = jitter, parameter_noise, averaging
         self.roll_back, self.check_every = roll_back, check_every
         with torch.random.fork_rng(devices=[]):
@@ -169,7 +166,7 @@ class DeepImagePrior(OnePlayerModule):
         if due and not collapsed:
             self.good = {name: value.clone() for name, value in self.remembered().items()}
         self.look(x, y, image.detach(), seen.detach())
-        return {loss.name: loss(seen, y) for loss in self.losses}
+        return self.compare(seen, y)
 
     def attempt(self, n: int) -> Tensor:
         """The network's images of ``n`` shaken inputs."""
@@ -230,9 +227,9 @@ class DeepImagePrior(OnePlayerModule):
         """The restored image, as often as the batch has it: [N, C, H, W]."""
         return self.restored.expand(len(batch[0]), -1, -1, -1)
 
-    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        """The restored image."""
-        return self.restore(batch)
+    def examples(self, n: int) -> dict[str, Tensor | int]:
+        """The network takes its fixed input alone."""
+        return {"z": self.z.expand(n, -1, -1, -1)}
 
     def panels(self) -> dict[str, Tensor]:
         """``restored``: damaged image, output, average and, where known, the clean one; ``psnr``: over the steps."""

@@ -17,6 +17,7 @@ from lightning_modules.augment.base import Augmentation, Unchanged
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating
 from lightning_modules.losses.classification import ClassificationTerm
+from lightning_modules.losses.once import require_once
 from lightning_modules.losses.penalties import BetweenPenalty, Penalty, PointPenalty
 from lightning_modules.losses.weights import WeightTerm
 from lightning_modules.networks.base import Discriminator, Generator, Network, TwoHeadedDiscriminator, Verdict
@@ -213,13 +214,6 @@ class GAN(AdversarialModule, JudgedModule):
         """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
         y_fake = torch.cat([y] * self.g_batch_factor)
         return self.g_terms(x, self.G(self.G.sample_z(len(y_fake)), y_fake), y, y_fake)
-
-
-def require_once(where: str, terms: Sequence[Penalty | WeightTerm]) -> None:
-    """Raise ValueError where two ``terms`` bear one name: the second would take the first one's place."""
-    names = [term.name for term in terms]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{where}: each may stand once, got {', '.join(names)}")
 
 
 @torch.no_grad()

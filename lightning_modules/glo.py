@@ -21,6 +21,7 @@ from datamodules.functional.keys import key
 from lightning_modules.contract import GivesReference, NumbersItsItems, StatesItsData
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.losses.laplacian import LaplacianL1
+from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import MSE, ReconstructionLoss
 from lightning_modules.networks.base import Generator
 from lightning_modules.one_player import OnePlayerModule
@@ -62,9 +63,7 @@ class GLO(GenerativeModule, OnePlayerModule):
             raise ValueError(f"code_lr must not be negative, got {code_lr}")
         self.G, self.code_lr, self.pca_start = generator, code_lr, pca_start
         self.losses = [LaplacianL1(), MSE()] if losses is None else list(losses)
-        names = [loss.name for loss in self.losses]
-        if len(set(names)) < len(names):
-            raise ValueError(f"losses: each may stand once, got {', '.join(names)}")
+        require_once("losses", self.losses)
         z_dim = generator.z_dim
         self.register_buffer("codes", into_ball(torch.randn(images, z_dim) / z_dim**0.5))
         self.register_buffer("mean", torch.zeros(z_dim))

@@ -14,7 +14,9 @@ from torch.nn.functional import interpolate
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import evaluating
 from lightning_modules.losses.matching import MatchingLoss
+from lightning_modules.losses.once import require_once
 from lightning_modules.networks.base import Alignment, MultiViewUpscaler, StereoUpscaler
+from lightning_modules.restoring import centre
 from lightning_modules.super_resolution import SuperResolution, scale_between
 
 CROP = 192  # px of the large image, at most: side of a picture
@@ -35,9 +37,7 @@ class MultiViewSuperResolution(SuperResolution):
 
     def __init__(self, network: MultiViewUpscaler, matching: Sequence[MatchingLoss] = (), **shared: Any) -> None:
         super().__init__(cast(Any, network), **shared)
-        names = [loss.name for loss in self.losses] + [loss.name for loss in matching]
-        if len(set(names)) < len(names):
-            raise ValueError(f"losses and matching: each may stand once, got {', '.join(names)}")
+        require_once("losses and matching", [*self.losses, *matching])
         rows = [loss.name for loss in matching if loss.rows]
         if rows and not isinstance(network, StereoUpscaler):
             raise ValueError(
@@ -65,10 +65,11 @@ class MultiViewSuperResolution(SuperResolution):
 
     # --- pictures ---------------------------------------------------------------------------------------------
 
-    def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Keep the first pair of each set for the pictures."""
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """The restored image; the first pair of each set is kept for the pictures."""
         if batch_idx == 0:
             self.seen[dataloader_idx] = (batch[0][:1], batch[1][:1])
+        return self.restore(batch)
 
     def panels(self) -> dict[str, Tensor]:
         """``views``: of each set's first pair a row of squares cut from the middle, as ``explained`` says."""
@@ -92,7 +93,7 @@ class MultiViewSuperResolution(SuperResolution):
         if isinstance(net, StereoUpscaler):
             attention = alignments[0].attention
             shown.append(enlarged(attention[:, None, int(ROW * attention.shape[1])].sqrt(), scale))
-        squares = (cut(part, side).expand(-1, 3, -1, -1) for part in (*shown, image, x))
+        squares = (centre(part, side, side).expand(-1, 3, -1, -1) for part in (*shown, image, x))
         return to_uint8(torch.cat(list(squares)), self.value_range).cpu()
 
 
@@ -105,9 +106,3 @@ def distance(found: Alignment) -> Tensor:
     """How many columns off a view lies, from black (farthest left) to white (farthest right): [1, 1, h, w]."""
     shift = found.shift[:, 1:] * found.valid
     return 0.5 + 0.5 * shift / shift.abs().max().clamp_min(1)
-
-
-def cut(image: Tensor, side: int) -> Tensor:
-    """The square of ``side`` in the middle of ``image`` [1, C, H, W], which is no smaller."""
-    top, left = ((length - side) // 2 for length in image.shape[2:])
-    return image[:, :, top : top + side, left : left + side]

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import AtelierModule
-from lightning_modules.batches import rebuild
+from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 
 Reads = Literal["rgb", "luma", "grey"]
@@ -34,7 +34,7 @@ class Restoring(AtelierModule):
     colour: Reads = "rgb"
     losses: Sequence[ReconstructionLoss] = ()
     margin: int = 0
-    _shown: tuple[Sequence[Tensor], ...] = ()  # the first batches of the first validation set
+    _shown: tuple[tuple[Tensor, ...], ...] = ()  # the rows of pictures: of the first images of a validation's first set
 
     def compare_by(self, losses: Sequence[ReconstructionLoss], margin: int = 0) -> None:
         """Take ``losses`` and ``margin``.
@@ -42,9 +42,7 @@ class Restoring(AtelierModule):
         Raises:
             ValueError: two losses bear one name.
         """
-        names = [loss.name for loss in losses]
-        if len(set(names)) < len(names):
-            raise ValueError(f"losses: each may stand once, got {', '.join(names)}")
+        require_once("losses", losses)
         self.losses, self.margin = list(losses), margin
 
     def compare(self, prediction: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -80,21 +78,22 @@ class Restoring(AtelierModule):
 
     # --- pictures ---------------------------------------------------------------------------------------------
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
-        """Keep the first images of the first set for the pictures."""
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """The restored image, for the callbacks; of the first set, the first ones are kept for the pictures."""
+        answer = self.restore(batch)
         if dataloader_idx == 0 and batch_idx < PICTURES:
-            before = self._shown if batch_idx else ()
-            self._shown = (*before, rebuild(batch, [part[:1] for part in batch]))
+            row = (*y_beside(*batch[:2]), answer.float(), batch[0])
+            self._shown = (*(self._shown if batch_idx else ()), tuple(image[:1] for image in row))
+        return answer
 
     def panels(self) -> dict[str, Tensor]:
         """``restored``: once a validation set was seen, a row for each of its first images: y at the size of x,
         the answer, and x; squares from the middle, uint8 [rows, 3, C, side, side]."""
-        rows = [(*y_beside(*batch[:2]), self.restore(batch).float(), batch[0]) for batch in self._shown]
-        if not rows:
+        if not self._shown:
             return {}
-        side = min(CROP, *(length for row in rows for image in row for length in image.shape[2:]))
-        C = max(image.shape[1] for row in rows for image in row)
-        squares = [torch.cat([centre(image, side, side).expand(-1, C, -1, -1) for image in row]) for row in rows]
+        side = min(CROP, *(length for row in self._shown for image in row for length in image.shape[2:]))
+        C = max(image.shape[1] for row in self._shown for image in row)
+        squares = [torch.cat([centre(image, side, side).expand(-1, C, -1, -1) for image in row]) for row in self._shown]
         return {"restored": to_uint8(torch.stack(squares), self.value_range)}
 
 

@@ -13,7 +13,8 @@ from torch.optim import Adam
 from toys import distance, same, sgd, trainer, weights
 
 from datamodules.damage import Noise
-from datamodules.single_image import Again, Once
+from datamodules.pairs import PairLoader, PairSet
+from datamodules.single_image import Again
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.deep_image_prior import DeepImagePrior, psnr
@@ -59,7 +60,7 @@ class Given(L.LightningDataModule):
         return Again(self.batch)
 
     def val_dataloader(self) -> Any:
-        return Once(self.batch)
+        return PairLoader(PairSet("given", 1, [self.batch]))
 
 
 def pair(side: int = 8) -> tuple[Tensor, Tensor]:

@@ -99,7 +99,7 @@ def test_a_run_records_whole_and_hole_where_it_began_and_its_pictures(capfd: Any
     restored = torch.load("restored.pt", weights_only=True)
     stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert torch.equal(restored, stored["state_dict"]["averaged"])
-    right = SingleImage("a.png", Masked("m.png"), crop=(16, 24), root="data").pair.batch
+    right = SingleImage("a.png", Masked("m.png"), crop=(16, 24), root="data").batch
     assert isinstance(right, Holed)
     inside = right.hole.expand_as(restored)
     assert block["last"]["metrics"][names[2]] == pytest.approx(psnr(restored[inside], right.x[inside]), rel=1e-6)

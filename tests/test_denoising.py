@@ -11,22 +11,18 @@ import numpy as np
 import pytest
 import torch
 from command_line import place
-from network_laws import every_parameter_gets_a_gradient
 from PIL import Image
 from test_bad_input import refused
 from test_super_resolution import said
-from torch import Tensor, nn
-from torch.nn.functional import batch_norm, conv2d, mse_loss
+from torch import Tensor
 
 from datamodules.denoising import BlindGaussian, Gaussian, NoisyCleanFolders, NoisyImages, Poisson
-from datamodules.functional import degrade
 from datamodules.jpeg import JPEGImages
 from experiments.cli import main
 from lightning_modules.losses.reconstruction import MSE
 from lightning_modules.metrics.fidelity.protocol import FidelityProtocol
 from lightning_modules.metrics.fidelity.unclipped import UnclippedPSNR
 from lightning_modules.networks.dncnn import DnCNN
-from lightning_modules.networks.init import Orthogonal, Xavier
 from lightning_modules.reconstruction import ReconstructionModule
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -69,49 +65,6 @@ def jpeg(**settings: Any) -> JPEGImages:
     return JPEGImages(**{**given, "root": "data", **settings})
 
 
-# --- noise by hand ------------------------------------------------------------------------------------------
-
-
-def test_gaussian_noise_has_the_variance_that_is_asked_for_and_is_not_clamped():
-    torch.manual_seed(0)
-    x = torch.full((2, 1, 300, 300), 0.02)
-    y = degrade.gaussian(x, 25.0)
-    rest = (y - x) * 255
-    assert abs(rest.mean()) < 5 * 25 / math.sqrt(rest.numel())
-    assert rest.std().item() == pytest.approx(25, rel=5 / math.sqrt(2 * rest.numel()))
-    assert (y < 0).float().mean().item() == pytest.approx(0.5 * math.erfc(0.02 * 255 / 25 / math.sqrt(2)), abs=0.01)
-    assert abs((rest[:, :, 1:] * rest[:, :, :-1]).mean() / 625) < 0.02  # white: no pixel knows its neighbour
-    assert not torch.equal(rest[0], rest[1])
-    drawn, again = (torch.Generator().manual_seed(1) for _ in range(2))
-    noise = torch.randn(x.shape, generator=again)
-    assert torch.allclose(degrade.gaussian(x, 25.0, drawn), x + noise * 25 / 255, atol=1e-6)
-
-
-def test_poisson_noise_has_mean_x_and_variance_x_by_peak():
-    torch.manual_seed(0)
-    levels = torch.tensor([0.0, 0.1, 0.5, 1.0])
-    y = degrade.poisson(levels.view(4, 1, 1, 1).expand(4, 1, 200, 200), 30.0).flatten(1)
-    n = y.shape[1]
-    for x, values in zip(levels.tolist(), y, strict=True):
-        assert values.mean().item() == pytest.approx(x, abs=5 * math.sqrt(x / 30 / n))
-        assert values.var().item() == pytest.approx(x / 30, rel=0.05)
-        assert ((values * 30).round() - values * 30).abs().max() < 1e-4  # whole photons
-    assert (y[3] > 1).any()
-
-
-def test_a_blind_level_is_drawn_for_each_image_over_the_whole_range():
-    torch.manual_seed(0)
-    x = torch.full((400, 1, 40, 40), 0.5)
-    sigma = (BlindGaussian(0, 55).draw(x) - x).flatten(1).std(1) * 255
-    assert 0 <= sigma.min() < 3
-    assert 52 < sigma.max() < 60
-    assert sigma.mean().item() == pytest.approx(27.5, abs=5 * 55 / math.sqrt(12 * 400))
-    assert sigma.quantile(0.25).item() == pytest.approx(13.75, abs=4)  # even, not heaped
-    given = torch.tensor([0.0, 50.0])
-    drawn = (degrade.gaussian(x[:2], given) - x[:2]).flatten(1).std(1) * 255
-    assert drawn.tolist() == pytest.approx([0, 50], rel=0.1)
-
-
 def test_a_level_is_that_of_the_noise(made):
     torch.manual_seed(0)
     x = torch.full((1, 1, 200, 200), 0.5)
@@ -121,7 +74,7 @@ def test_a_level_is_that_of_the_noise(made):
     assert [pairs.name for pairs in data.pairs()] == ["Made-s15", "Made-s2.5", "Made-p30"]
 
 
-# --- test images are the same everywhere --------------------------------------------------------------------
+# --- test images are the same everywhere -----------------------------------------------------------------------
 
 
 def test_test_noise_is_kairs_and_begins_anew_for_each_image(made):
@@ -141,16 +94,6 @@ def test_test_noise_is_kairs_and_begins_anew_for_each_image(made):
     assert again.sha256 == pairs.sha256 != other.sha256
 
 
-def test_the_order_of_colour_noise_and_of_photons_is_numpys():
-    x = torch.from_numpy(image(0, 4, 5, 3)).permute(2, 0, 1)[None] / 255
-    stream, values = np.random.RandomState(0), np.random.RandomState(0).normal(0, 1, (4, 5, 3))
-    y = Gaussian(255).fixed(x, stream)
-    assert (y - x)[0].permute(1, 2, 0).numpy() == pytest.approx(values, abs=1e-5)
-    white = torch.tensor([[[[0.1, 1.0, 0.5]]]])
-    photons = Poisson(30).fixed(white, np.random.RandomState(0)) * 30
-    assert photons.flatten().tolist() == pytest.approx([5, 29, 25], abs=1e-4)
-
-
 def test_colour_becomes_grey_before_the_noise(made):
     save(made / "Made/0.png", image(5, channels=3))
     (pairs,) = noisy(noise=Gaussian(0)).pairs()
@@ -163,7 +106,7 @@ def test_colour_becomes_grey_before_the_noise(made):
     assert torch.allclose(given_x, y)
 
 
-# --- training patches ---------------------------------------------------------------------------------------
+# --- training patches ------------------------------------------------------------------------------------------
 
 
 def drawn(data: NoisyImages | JPEGImages | NoisyCleanFolders, item: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,7 +175,7 @@ def test_sizes_and_qualities_make_the_training_set(made):
     assert Counter(pair.x.shape[2:] for pair in pairs) == {(24, 24): 12, (17, 17): 12}
 
 
-# --- JPEG ---------------------------------------------------------------------------------------------------
+# --- JPEG ------------------------------------------------------------------------------------------------------
 
 
 def through_a_file(pixels: np.ndarray, quality: int) -> np.ndarray:
@@ -267,7 +210,7 @@ def test_training_patches_of_a_jpeg_are_cut_from_the_whole_images_file(made):
     assert [pairs.name for pairs in data.pairs()] == ["Made-q20"]
 
 
-# --- what damaged images score ------------------------------------------------------------------------------
+# --- what damaged images score ---------------------------------------------------------------------------------
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -314,70 +257,6 @@ def test_unclipped_scores_are_of_the_value_range_and_without_the_border():
     assert whole.as_floats()["psnr@grey-unclipped"] == pytest.approx(-10 * math.log10(16 * 4 / 36))
 
 
-# --- DnCNN --------------------------------------------------------------------------------------------------
-
-
-def test_every_weight_gets_a_gradient():
-    every_parameter_gets_a_gradient(lambda: DnCNN(4, 6), (1, 9, 8))
-    net = DnCNN(4, 6, still=True)  # none but the last at first: there the others wait one step
-    optimizer = torch.optim.SGD(net.parameters(), 1.0)
-    y = torch.rand(4, 1, 8, 8)
-    for _ in range(2):
-        optimizer.zero_grad()
-        mse_loss(net(y), 0.5 * y).backward()
-        optimizer.step()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for name, p in net.named_parameters())
-
-
-def test_it_is_the_published_network():
-    assert sum(p.numel() for p in DnCNN().parameters()) == 640 + 15 * (36_864 + 128) + 577
-    deep = DnCNN(20)
-    assert sum(isinstance(layer, nn.Conv2d) for layer in deep.layers) == 20
-    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in deep.layers) == 18
-    matrix = deep.get_parameter("layers.2.weight").flatten(1)
-    assert torch.allclose(matrix @ matrix.T, torch.eye(64), atol=1e-5)
-    torch.manual_seed(0)
-    net = DnCNN(3, 4).train()
-    y = torch.rand(2, 1, 7, 6)
-    w = {name.removeprefix("layers."): value for name, value in net.named_parameters()}
-    h = conv2d(y, w["0.weight"], w["0.bias"], padding=1).relu()
-    h = conv2d(h, w["2.weight"], padding=1)
-    h = batch_norm(h, None, None, w["3.weight"], w["3.bias"], True, eps=1e-4).relu()
-    noise = conv2d(h, w["5.weight"], w["5.bias"], padding=1)
-    assert torch.allclose(net(y), y - noise, atol=1e-6)
-
-
-def test_it_begins_as_the_identity_where_asked_and_draws_as_told():
-    y = torch.rand(1, 3, 9, 7)
-    assert torch.equal(DnCNN(4, 8, 3, still=True)(y), y)
-    torch.manual_seed(0)
-    orthogonal = DnCNN(3, 4, init=Orthogonal()).state_dict()
-    torch.manual_seed(0)
-    default = DnCNN(3, 4).state_dict()
-    torch.manual_seed(0)
-    xavier = DnCNN(3, 4, init=Xavier()).state_dict()
-    assert all(torch.equal(a, b) for a, b in zip(default.values(), orthogonal.values(), strict=True))
-    assert not torch.equal(default["layers.0.weight"], xavier["layers.0.weight"])
-    with pytest.raises(ValueError, match="depth is 1: DnCNN has a first and a last"):
-        DnCNN(1)
-
-
-def test_it_learns_four_patches_by_heart():
-    torch.manual_seed(0)
-    x = torch.nn.functional.interpolate(torch.rand(4, 1, 3, 3), size=12, mode="bilinear")
-    y = degrade.gaussian(x, 25.0)
-    net = DnCNN(4, 16, still=True)
-    before = mse_loss(net(y), x).item()
-    assert before == pytest.approx((25 / 255) ** 2, rel=0.2)
-    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    for _ in range(150):
-        optimizer.zero_grad()
-        loss = mse_loss(net(y), x)
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < before / 20
-
-
 def test_the_command_line_trains_and_tests_it(made, capsys):
     options = [*HERE, "--data.train", "[mine/train]", "--data.shrink", "[1.0]", "--data.patch", "16"]
     options += ["--model.network.depth", "3", "--model.network.width", "8", "--data.batch_size", "4"]
@@ -393,40 +272,7 @@ def test_the_command_line_trains_and_tests_it(made, capsys):
     assert scores["test/Made-s25/psnr@grey-unclipped"] > noise + 0.5
 
 
-# --- real pairs, and mistakes -------------------------------------------------------------------------------
-
-
-def test_real_pairs_bear_one_name(made):
-    data = NoisyCleanFolders(["mine/real"], ["mine/real"], patch=8, root="data")
-    (pairs,) = data.pairs()
-    assert (pairs.name, pairs.scale) == ("real", 1)
-    for i, (x, y) in zip((20, 30), pairs.pairs, strict=True):
-        for part, pixels in ((y, image(i, channels=3)), (x, image(i + 1, channels=3))):
-            assert np.array_equal(part[0].permute(1, 2, 0).numpy(), pixels)
-    x, y = drawn(data, torch.tensor([0, 1]))
-    assert x.shape == y.shape == (2, 3, 8, 8)
-    grey = NoisyCleanFolders(["mine/real"], ["mine/real"], patch=8, root="data", colour="grey")
-    assert [part.shape[1] for part in drawn(grey, torch.tensor([0]))] == [1, 1]
-
-
-PAIRS = {
-    "noisy/c has no namesake in clean": lambda f: save(f / "noisy/c.png", image(1)),
-    "clean/b has no namesake in noisy": lambda f: (f / "noisy/b.png").unlink(),
-    "of a, noisy is 20 x 23 RGB and clean is 20 x 24 RGB": lambda f: save(f / "noisy/a.png", image(1, 23, 20, 3)),
-    "of b, noisy is 20 x 24 RGB and clean is 20 x 24 grey": lambda f: save(f / "clean/b.png", image(1)),
-    "real/clean holds no images": lambda f: [path.unlink() for path in (f / "clean").iterdir()],
-    "a.png gives no image (empty file)": lambda f: (f / "noisy/a.png").write_bytes(b""),
-}
-
-
-@pytest.mark.parametrize("sentence", PAIRS)
-def test_real_pairs_that_do_not_pair_up_are_named(made, sentence):
-    PAIRS[sentence](made / "real")
-    with pytest.raises(ValueError) as error:  # noqa: PT011
-        NoisyCleanFolders([], ["mine/real"], root="data").setup("test")
-    assert sentence in str(error.value)
-    assert "data/mine/real" in str(error.value)
-    assert "\n" not in str(error.value)
+# --- mistakes --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -83,21 +83,21 @@ def data(damage: Any, pixels: np.ndarray | None = None, **settings: Any) -> Sing
 
 
 def test_noise_is_gaussian_clipped_and_of_the_seed() -> None:
-    x, y = data(Noise(25), np.full((200, 200), 128)).pair.batch
+    x, y = data(Noise(25), np.full((200, 200), 128)).batch
     assert (y - x).std().item() == pytest.approx(25 / 255, rel=0.02)
     assert abs((y - x).mean().item()) < 0.002
-    assert torch.equal(data(Noise(25), np.full((200, 200), 128)).pair.batch[1], y)
+    assert torch.equal(data(Noise(25), np.full((200, 200), 128)).batch[1], y)
     other = data(Noise(25), np.full((200, 200), 128), seed=1)
     assert other.pair.sha256 != data(Noise(25), np.full((200, 200), 128)).pair.sha256
     dark = data(Noise(25), np.zeros((200, 200)))
-    assert dark.pair.batch[1].min() == 0
-    assert (dark.pair.batch[1] == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert dark.batch[1].min() == 0
+    assert (dark.batch[1] == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
     clean = data(Noise(0))
-    assert torch.equal(*clean.pair.batch[:2])
+    assert torch.equal(*clean.batch[:2])
 
 
 def test_a_small_image_is_pillows() -> None:
-    x, y = data(Shrinking(4)).pair.batch
+    x, y = data(Shrinking(4)).batch
     small = Image.open("data/a.png").resize((8, 6), Image.Resampling.LANCZOS)
     assert torch.allclose(y * 255, torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float())
     assert (shrink_by(x, 4) - y).abs().max() < 0.05  # what the loss sees is near: another kernel of the same kind
@@ -108,7 +108,7 @@ def test_a_small_image_is_pillows() -> None:
 def test_a_mask_is_black_where_pixels_are_missing_and_cropped_alike() -> None:
     mask = np.full((24, 32), 255)
     mask[10:12, 20:25] = 0
-    found = data(Masked(save("m.png", mask)), crop=(12, 20)).pair.batch
+    found = data(Masked(save("m.png", mask)), crop=(12, 20)).batch
     assert isinstance(found, Holed)
     expected = torch.zeros(1, 1, 12, 20, dtype=torch.bool)
     expected[..., 4:6, 14:19] = True  # 6 rows and 6 columns are cut off at the beginning
@@ -122,7 +122,7 @@ def test_a_mask_is_black_where_pixels_are_missing_and_cropped_alike() -> None:
 
 
 def test_a_share_of_pixels_is_missing_with_all_their_channels() -> None:
-    found = data(Sparse(0.3), np.full((200, 200, 3), 90)).pair.batch
+    found = data(Sparse(0.3), np.full((200, 200, 3), 90)).batch
     assert isinstance(found, Holed)
     assert found.hole.float().mean().item() == pytest.approx(0.3, abs=0.01)
     assert ((found.y == 0) == found.hole).all()
@@ -137,10 +137,10 @@ def test_where_a_method_begins_by_hand() -> None:
         "beginning": {"mean-fill/psnr@rgb-hole": round(20 * math.log10(255 / 20), 6)},
     }
     noisy = data(Noise(25))
-    x, y = noisy.pair.batch[:2]
+    x, y = noisy.batch[:2]
     assert noisy.findings is not None
     assert noisy.findings["beginning"]["noisy/psnr@rgb"] == pytest.approx(float(psnr(x, y)), abs=0.02)  # 8 bits
-    (large,) = data(Shrinking(2), np.full((8, 8), 50)).damage.beginning(data(Shrinking(2)).pair.batch).values()
+    (large,) = data(Shrinking(2), np.full((8, 8), 50)).damage.beginning(data(Shrinking(2)).batch).values()
     assert large > 30  # a smooth scene
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_super_resolution import Gain
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 from toys import Finite, distance, same, sgd, trainer, weights
 
 from datamodules.functional.quantise import to_uint8
@@ -21,25 +21,13 @@ from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.adversarial import RelativisticAverage
 from lightning_modules.losses.reconstruction import L1, MSE
-from lightning_modules.networks.base import Discriminator, Upscaler
+from lightning_modules.networks.base import Discriminator
 from lightning_modules.networks.edsr import SRResNet
 from lightning_modules.networks.rrdb import RRDBNet
 from lightning_modules.networks.srgan import SRGANDiscriminator
 from lightning_modules.restoring import CROP
 from lightning_modules.srgan import SRGAN
 from lightning_modules.super_resolution import SuperResolution
-
-
-class Gain(Upscaler):
-    """x = w y, its pixels repeated."""
-
-    def __init__(self, w: float = 0.5, scales: list[int] | None = None) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.tensor(w))
-        self.scales = None if scales is None else tuple(scales)
-
-    def forward(self, y: Tensor, scale: int) -> Tensor:
-        return self.w * interpolate(y, scale_factor=scale)
 
 
 class Mean(Discriminator):
@@ -269,5 +257,5 @@ def test_settings_that_cannot_be_are_refused() -> None:
         SRGAN(*tiny(), adversarial_weight=0)
     with pytest.raises(ValueError, match="losses: each may stand once, got l1, l1"):
         SRGAN(*tiny(), losses=[L1(), L1(2.0)])
-    with pytest.raises(ValueError, match="scale is 5: RRDBNet enlarges threefold, or twofold again and again"):
+    with pytest.raises(ValueError, match="scale is 5: images are enlarged by 3 or a power of two"):
         RRDBNet(scale=5)

@@ -125,7 +125,7 @@ def test_the_loss_is_of_the_middle(cut, margin):
 def test_what_makes_no_network_is_one_sentence():
     with pytest.raises(ValueError, match="kernels are odd, got 4"):
         SRCNN(kernels=(9, 4, 5))
-    with pytest.raises(ValueError, match="sub-pixel convolutions are known for 3 and powers of two"):
+    with pytest.raises(ValueError, match="enlarged by 3 or a power of two"):
         EDSR(scale=6)
     with pytest.raises(ValueError, match="mean has 3 values, the images 1 channels"):
         EDSR(channels=1)

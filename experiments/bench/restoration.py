@@ -88,18 +88,8 @@ def measure(rounds: int, warm_up: int, batch: int) -> dict[str, Any]:
     module = SuperResolution(net, losses=[MSE()], margin=MARGIN, channels_last=True)
     with tempfile.TemporaryDirectory() as folder:
         trainer_of(Path(folder), turns, warm_up + rounds, bf16=False).fit(module, datamodule=data)
-    fit, hand = statistics.median(turns.fit_seconds), statistics.median(turns.bare_seconds)
-    feeding = feeding_seconds(data)
-    return {
-        "network": f"FSRCNN(56, 12, 4) x{SCALE}, batch {batch}, patches of {PATCH} px",
-        "rounds": rounds,
-        "threads": torch.get_num_threads(),
-        "fit_ms": round(1000 * fit, 2),
-        "bare_ms": round(1000 * hand, 2),
-        "ratio": round(fit / hand, 4),
-        "feeding_ms": round(1000 * feeding, 3),
-        "feeding_share": round(feeding / fit, 4),
-    }
+    network = f"FSRCNN(56, 12, 4) x{SCALE}, batch {batch}, patches of {PATCH} px"
+    return {"network": network, **turns.figures(feeding_seconds(data))}
 
 
 def main() -> None:

@@ -192,6 +192,19 @@ class TurnByTurn(Callback):
             self.bare_seconds.append(left - came)
         self._left = left
 
+    def figures(self, feeding: float) -> dict[str, Any]:
+        """The medians, their ratio, and what share of a round ``feeding`` seconds of data are."""
+        fit, hand = statistics.median(self.fit_seconds), statistics.median(self.bare_seconds)
+        return {
+            "rounds": len(self.fit_seconds),
+            "threads": torch.get_num_threads(),
+            "fit_ms": round(1000 * fit, 2),
+            "bare_ms": round(1000 * hand, 2),
+            "ratio": round(fit / hand, 4),
+            "feeding_ms": round(1000 * feeding, 3),
+            "feeding_share": round(feeding / fit, 4),
+        }
+
 
 def feeding_seconds(data: ImageDataModule, batches: int = 200) -> float:
     """Median seconds to fetch one batch and make it floats."""
@@ -225,18 +238,10 @@ def measure(case: Case, rounds: int, warm_up: int) -> dict[str, Any]:
     turns = TurnByTurn(bare.round, case.n_critic, warm_up)
     with tempfile.TemporaryDirectory() as folder:
         trainer_of(Path(folder), turns, warm_up + rounds, case.bf16).fit(module, datamodule=data)
-    fit, hand = statistics.median(turns.fit_seconds), statistics.median(turns.bare_seconds)
-    feeding = feeding_seconds(data)
     return {
         "network": f"{case.name}, batch {case.batch}, {case.n_critic} D : 1 G",
         "settings": case.settings,
-        "rounds": rounds,
-        "threads": torch.get_num_threads(),
-        "fit_ms": round(1000 * fit, 2),
-        "bare_ms": round(1000 * hand, 2),
-        "ratio": round(fit / hand, 4),
-        "feeding_ms": round(1000 * feeding, 3),
-        "feeding_share": round(feeding * case.n_critic / fit, 4),
+        **turns.figures(case.n_critic * feeding_seconds(data)),
     }
 
 

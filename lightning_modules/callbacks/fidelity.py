@@ -29,7 +29,7 @@ DETAIL = {"detail": detail}
 
 @typing.runtime_checkable
 class Restores(typing.Protocol):
-    """What the callback asks of a family beside what all families have."""
+    """What the callback asks of a family beside what all families have: its ``validation_step`` returns the image."""
 
     value_range: ValueRange
 
@@ -160,13 +160,13 @@ class FidelityScores(Scores):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Restore one batch of a set, quantise and compare.
+        """Quantise the images that one batch of a set was restored to, and compare.
 
         Raises:
             FloatingPointError: for a pixel that is not finite, which no byte stands for.
         """
         assert isinstance(pl_module, Restores)
-        prediction = pl_module.restore(batch)
+        prediction: Tensor = outputs
         if not prediction.isfinite().all():
             raise FloatingPointError(f"an image restored from {self.sets[dataloader_idx].name} holds a NaN or infinity")
         made, right = (to_uint8(image, pl_module.value_range) for image in (prediction, batch[0]))

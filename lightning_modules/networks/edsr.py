@@ -33,16 +33,20 @@ class Residual(nn.Module):
         return x + self.weight * self.layers(x) if self.weight != 1 else x + self.layers(x)
 
 
-def sub_pixel(scale: int, width: int) -> list[list[nn.Module]]:
-    """The layers of each enlargement that together make ``scale``: twofold ones, or one of another prime.
+def factors_of(scale: int) -> list[int]:
+    """The enlargements, one after the other, that make ``scale``: twofold ones, or a threefold one.
 
     Raises:
         ValueError: for a scale that is neither a power of two nor 3.
     """
     if scale != 3 and (scale < 2 or scale & (scale - 1)):
-        raise ValueError(f"scale is {scale}: sub-pixel convolutions are known for 3 and powers of two")
-    factors = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
-    return [[nn.Conv2d(width, width * f * f, 3, padding=1), nn.PixelShuffle(f)] for f in factors]
+        raise ValueError(f"scale is {scale}: images are enlarged by 3 or a power of two")
+    return [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+
+
+def sub_pixel(scale: int, width: int) -> list[list[nn.Module]]:
+    """The layers of each of the enlargements that together make ``scale``, by sub-pixel convolution."""
+    return [[nn.Conv2d(width, width * f * f, 3, padding=1), nn.PixelShuffle(f)] for f in factors_of(scale)]
 
 
 class EDSR(Upscaler):

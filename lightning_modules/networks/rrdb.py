@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.edsr import factors_of
 
 SLOPE = 0.2  # of every LeakyReLU
 
@@ -72,13 +73,11 @@ class RRDBNet(Upscaler):
 
     def __init__(self, scale: int = 4, blocks: int = 23, width: int = 64, growth: int = 32, channels: int = 3) -> None:
         super().__init__()
-        if scale != 3 and (scale < 2 or scale & (scale - 1)):
-            raise ValueError(f"scale is {scale}: RRDBNet enlarges threefold, or twofold again and again")
         self.scales = (scale,)
         self.first = conv(channels, width)
         self.body = nn.Sequential(*(RRDB(width, growth) for _ in range(blocks)), conv(width, width))
         layers: list[nn.Module] = []
-        for factor in [3] if scale == 3 else [2] * (scale.bit_length() - 1):
+        for factor in factors_of(scale):
             layers += [nn.Upsample(scale_factor=factor), conv(width, width), nn.LeakyReLU(SLOPE, inplace=True)]
         layers += [conv(width, width), nn.LeakyReLU(SLOPE, inplace=True), conv(width, channels)]
         self.last = nn.Sequential(*layers)

@@ -42,12 +42,6 @@ def conv(inputs: int, outputs: int, side: int = 3, dilation: int = 1) -> nn.Conv
     return layer
 
 
-def enlarged(image: Tensor, scale: int) -> Tensor:
-    """``image`` [N, C, h, w] by MATLAB's bicubic, in full precision whatever the network runs in."""
-    with torch.autocast(image.device.type, enabled=False):
-        return bicubic_floats(image.float(), scale)
-
-
 class ResidualBlock(nn.Module):
     """x + conv(LeakyReLU(conv(x))), [N, width, h, w]."""
 
@@ -211,5 +205,5 @@ class PASSRnet(StereoUpscaler):
             found, given = found + self.samples(laid), self.given([laid])
         image = self.upscale(found) + given
         if self.add_bicubic:
-            image = image + enlarged(y[:, 0], scale)
+            image = image + bicubic_floats(y[:, 0], scale)
         return image, self.attention.explain(y[:, 0], y[:, 1], to_right, to_left)

@@ -11,6 +11,7 @@ does not learn from a blend how far between two pixels a view lies.
 import torch
 from torch import Tensor, nn
 
+from datamodules.functional.resize import bicubic_floats
 from lightning_modules.networks.base import Alignment, MultiViewUpscaler
 from lightning_modules.networks.matching import (
     THRESHOLD,
@@ -23,7 +24,7 @@ from lightning_modules.networks.matching import (
     window_attention,
 )
 from lightning_modules.networks.samples import Given, refined, scattered
-from lightning_modules.networks.stereo import SLOPE, SMALL, ResidualBlock, conv, enlarged
+from lightning_modules.networks.stereo import SLOPE, SMALL, ResidualBlock, conv
 
 TEMPERATURE = 0.02  # tells pixels apart whose features have nearly one direction
 
@@ -123,4 +124,4 @@ class ThreeViewNetwork(MultiViewUpscaler):
             laid.append(scattered(y[:, 0], y[:, i], shift, self.matching.seen(attention), scale))
             alignments.append(self.matching.explain(y[:, 0], y[:, i], attention, valid))
         image = self.upscale(self.fuse(torch.cat(parts + laid, dim=1)))
-        return image + enlarged(y[:, 0], scale) + self.given(laid), alignments
+        return image + bicubic_floats(y[:, 0], scale) + self.given(laid), alignments

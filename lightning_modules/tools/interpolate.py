@@ -7,8 +7,6 @@ training. The running averages of batch norm are interpolated as the weights are
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,7 +15,7 @@ from torch import Tensor
 RAW, AVERAGED = ("network.", "G."), "ema.net."  # how the weights of an image's network begin in checkpoints
 
 
-def interpolated(a: str | Path, b: str | Path, alpha: float) -> dict[str, Any]:
+def interpolated(a: Mapping[str, Any], b: Mapping[str, Any], alpha: float) -> dict[str, Any]:
     """The checkpoint ``b`` whose evaluated network lies between those of the checkpoints ``a`` and ``b``.
 
     Args:
@@ -26,19 +24,18 @@ def interpolated(a: str | Path, b: str | Path, alpha: float) -> dict[str, Any]:
         alpha: between 0 and 1.
 
     Raises:
-        FileNotFoundError: one is absent; ValueError: an alpha beyond, no checkpoint, or weights of another network.
+        ValueError: an alpha beyond, or weights of another network or of none.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}: give a number from 0, the first network, to 1, the second")
-    first, second = read(Path(a)), read(Path(b))
-    mixed = blend(evaluated(first["state_dict"], a), evaluated(second["state_dict"], b), alpha, f"{a} and {b}")
-    state = dict(second["state_dict"])
+    mixed = blend(evaluated(a["state_dict"], "the first"), evaluated(b["state_dict"], "the second"), alpha)
+    state = dict(b["state_dict"])
     for start in beginnings(state):
         state |= {start + name: value.clone() for name, value in mixed.items()}
-    return {**second, "state_dict": state}
+    return {**b, "state_dict": state}
 
 
-def blend(a: Mapping[str, Tensor], b: Mapping[str, Tensor], alpha: float, which: str = "they") -> dict[str, Tensor]:
+def blend(a: Mapping[str, Tensor], b: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """(1 - alpha) * a + alpha * b of equally named tensors; whole numbers, which count something, are b's.
 
     Raises:
@@ -47,7 +44,7 @@ def blend(a: Mapping[str, Tensor], b: Mapping[str, Tensor], alpha: float, which:
     other = [name for name in a.keys() | b.keys() if name not in a or name not in b or a[name].shape != b[name].shape]
     if other:
         raise ValueError(
-            f"{which} are of different networks, as {min(other)} tells: interpolate a run and one begun from it"
+            f"the two are of different networks, as {min(other)} tells: interpolate a run and one begun from it"
         )
     return {
         name: torch.lerp(a[name], value, alpha) if value.is_floating_point() else value for name, value in b.items()
@@ -59,21 +56,9 @@ def beginnings(state: Mapping[str, Tensor]) -> list[str]:
     return [start for start in (*RAW, AVERAGED) if any(name.startswith(start) for name in state)]
 
 
-def evaluated(state: Mapping[str, Tensor], which: str | Path) -> dict[str, Tensor]:
+def evaluated(state: Mapping[str, Tensor], which: str) -> dict[str, Tensor]:
     """The weights that are evaluated, averaged ones where there are, by their names in the network."""
     found = beginnings(state)
     if not found:
-        raise ValueError(f"{which} holds no network that makes images of images: give checkpoints of such families")
+        raise ValueError(f"{which} holds no network that makes images of images: give a run of such a family")
     return {name.removeprefix(found[-1]): value for name, value in state.items() if name.startswith(found[-1])}
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The checkpoint at ``path``, on the CPU."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint at {path}")
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint["state_dict"].keys()
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no checkpoint, or a damaged one") from error
-    return checkpoint
