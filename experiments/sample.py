@@ -104,9 +104,7 @@ def singles(module: GenerativeModule, n: int, y: Tensor | None, out: Path, name:
 def animate(module: GenerativeModule, latents: int, y: Tensor | None, path: Path) -> Path:
     """Write round trips through ``latents`` latents as an animated WebP."""
     z = torch.stack([module.sample_z(WALKS) for _ in range(latents)])  # [K, walks, z_dim]
-    if y is None and module.G.num_classes is not None:
-        y = torch.randint(module.G.num_classes, (WALKS,), device=module.device)
-    y = y if y is None else y.expand(WALKS)
+    y = module.sample_labels(WALKS) if y is None else y.expand(WALKS)
     first, *rest = [to_pil(grid(module.generate_image(point, y))) for point in round_trip(z, module.G.latent)]
     path.parent.mkdir(parents=True, exist_ok=True)
     first.save(path, save_all=True, append_images=rest, duration=FRAME_MS, loop=0, lossless=True)

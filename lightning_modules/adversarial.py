@@ -2,7 +2,7 @@
 
 Manual optimisation, one clock (steps of D, which are batches), alternation by ``n_critic`` and ``n_gen``,
 micro-batches, and one verb, ``update``. Families give ``d_loss`` and ``g_loss``; a third player overrides
-``training_step`` on the same verb.
+``update_generator`` on the same verb.
 Two private hooks of Lightning 2.6 (``_on_before_step``, ``_on_after_step``) keep its step counter on D's clock.
 """
 
@@ -126,17 +126,21 @@ class TwoPlayerModule(AtelierModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""
-        opt_d, opt_g = self.players()
-        self.stop_clock(opt_g)
+        opt_d, *others = self.players()
+        self.stop_clock(*others)
         batch = channels_last(batch) if self.uses_channels_last else batch
         self.update(opt_d, self.d_loss, batch)
         self.count_images(len(batch[0]))
         if self.global_step % self.n_critic == 0:  # not batch_idx, which restarts each epoch
             for _ in range(self.n_gen):
-                self.update(opt_g, self.g_loss, batch)
+                self.update_generator(batch)
             self.g_step += self.n_gen
             self.update_ema()
         self.finish_step()
+
+    def update_generator(self, batch: Sequence[Tensor]) -> None:
+        """One update of G; a third player's stands beside it."""
+        self.update(self.players()[1], self.g_loss, batch)
 
     def players(self) -> list[LightningOptimizer]:
         """The optimizers in the order of ``configure_optimizers``, as Lightning wraps them."""

@@ -89,6 +89,11 @@ class JudgedModule(TwoPlayerModule):
         self.classification, self.augment, self.weight_clip = classification, augment or Unchanged(), weight_clip
         self.d_weight_terms, self.g_weight_terms = list(d_weight_terms), list(g_weight_terms)
 
+    @property
+    def judgements(self) -> int:
+        """How often D judges each real of a batch in a step."""
+        return 1
+
     def configure_optimizers(self) -> list[Optimizer]:
         """The base's; D's clips its weights after each step where asked to."""
         optimizers = super().configure_optimizers()
@@ -101,7 +106,7 @@ class JudgedModule(TwoPlayerModule):
         """D's objective on the reals ``x`` [N, ...] and ``fake`` [N, ...], both of ``y``."""
         due = [penalty for penalty in self.penalties if penalty.due(self.global_step)]
         judged = self.judge(x, fake, y, [penalty for penalty in due if isinstance(penalty, PointPenalty)])
-        self.augment.observe(judged.real, len(x))
+        self.augment.observe(judged.real, len(y) // self.judgements)
         self.watch("d/real", judged.real)
         self.watch("d/fake", judged.fake)
         self.watch("d/gap", judged.real - judged.fake)

@@ -10,7 +10,6 @@ the published relatives of it, both with a joint discriminator of the pairs (x, 
 With a ``Feedback`` the decoder makes a second image of the same noise, under what is said of the first one: E's code of
 it, or D's spatial scores (Huh et al. 2019). Each of the two is judged, and reconstructed, like any other fake.
 E is a part of G: it learns in G's updates and is averaged with it.
-Deviations: reconstruction is |E(G(z)) - z| (L1) unless another distance is given; VEEGAN's is the squared one.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -140,6 +139,11 @@ class LatentCycle(GAN):
         """Decoder, E and D."""
         return [self.G.decoder, self.G.encoder, self.D]
 
+    @property
+    def judgements(self) -> int:
+        """Once for each pass."""
+        return 1 if self.feedback is None else 2
+
     # --- training -------------------------------------------------------------------------------------------
 
     def d_loss(self, x: Tensor, y: Tensor) -> Terms:
@@ -172,7 +176,7 @@ class LatentCycle(GAN):
                 real = self.reals(x)
             return self.g_terms(real, fake, y, y_fake)
         real_logits, fake_logits = self.ask(self.reals(x), y).logits, self.ask(fake, y_fake).logits
-        terms = {"g/adv": self.loss.d(fake_logits, real_logits)}
+        terms = {"g/adv": self.loss.exchanged(real_logits, fake_logits)}
         return terms | {f"g/{term.name}": term(self.G) for term in self.g_weight_terms}
 
     def images(self, z: Tensor, y: Tensor | None) -> list[Tensor]:

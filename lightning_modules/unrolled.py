@@ -1,10 +1,12 @@
 """Unrolled GAN (Metz et al. 2017): G learns against the D that D would become, and sees how D would react to it.
 
 Before G's loss is taken, D makes k steps of its own on this batch's reals and fakes, each a differentiable function of
-the fakes (eq. 7 to 9); G's gradient goes through D's answer and through those steps. Then D is as it was before.
+the fakes (eq. 7 to 9). G's gradient (eq. 10) has two parts: that of G's loss against the D of k steps later, and what
+the fakes did to that D, through which all of D's objective changes, its reals' term too. Then D is as it was before.
 The steps are those of D's optimizer, from its present learning rate and moments, as in the authors' code, which also
-keeps one batch for all of them. Deviations: the look-ahead follows the adversarial term alone, not penalties; ranks
-look ahead each on its own batch.
+keeps one batch for all of them. Deviations: G's loss may be another than D's with the opposite sign, the
+non-saturating one above all; the look-ahead follows the adversarial term alone, not penalties; ranks look ahead each on
+its own batch.
 """
 
 from abc import ABC, abstractmethod
@@ -91,12 +93,17 @@ class UnrolledGAN(GAN):
         discriminator: D(x, y) -> logits.
         unroll: k, steps of D that G looks ahead; 0 is the plain GAN.
         **settings: the arguments of ``GAN``; D's optimizer is Adam, or SGD, without weight decay.
+
+    Raises:
+        ValueError: k below 0, or what changes D's steps otherwise: clipping.
     """
 
     def __init__(self, generator: Generator, discriminator: Discriminator, unroll: int = 5, **settings: Any) -> None:
         super().__init__(generator, discriminator, **settings)
         if unroll < 0:
             raise ValueError(f"unroll must not be negative, got {unroll}")
+        if unroll and (self.weight_clip is not None or self.d_clip is not None):
+            raise ValueError("unrolling knows no weight_clip and no d_clip: leave them out")
         self.unroll = unroll
 
     def g_terms(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor) -> Terms:
@@ -107,7 +114,10 @@ class UnrolledGAN(GAN):
         with torch.compiler.set_stance("force_eager"), torch.autocast(self.device.type, enabled=False):
             fake = fake.float()
             weights = self.look_ahead(x, fake, y, y_fake)
-            return with_weights(self.D, weights, lambda: super(UnrolledGAN, self).g_terms(x, fake, y, y_fake))
+            then = {name: weight.detach() for name, weight in weights.items()}
+            terms = with_weights(self.D, then, lambda: super(UnrolledGAN, self).g_terms(x, fake, y, y_fake))
+            reaction = -with_weights(self.D, weights, lambda: self.adversary(x, fake.detach(), y, y_fake))
+            return terms | {"g/adv": terms["g/adv"] + (reaction - reaction.detach())}
 
     def look_ahead(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor) -> Weights:
         """D's weights after ``unroll`` steps on these reals and fakes, as a function of the fakes."""

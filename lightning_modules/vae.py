@@ -16,7 +16,7 @@ from lightning_modules.base import evaluating
 from lightning_modules.contract import GivesReference
 from lightning_modules.losses.bounds import ELBO, Bound, Inference
 from lightning_modules.losses.likelihoods import Bernoulli, Likelihood
-from lightning_modules.networks.base import Decoder, Encoder, Generator
+from lightning_modules.networks.base import Decoder, Encoder, Generator, draw_normal
 from lightning_modules.one_player import OnePlayerModule
 
 CHUNK = 10_000  # images read at once for their mean
@@ -41,7 +41,7 @@ class Autoencoder(Pair):
         """Encode ``x`` [N, ...], draw so many codes of each, and weigh x under each."""
         mean, log_variance = self.encode(x, y)
         noise = torch.randn(samples, *mean.shape, device=mean.device)
-        z = torch.addcmul(mean, noise, torch.exp(0.5 * log_variance))
+        z = draw_normal(mean, log_variance, noise)
         many = y if y is None or samples == 1 else y.repeat(samples, *[1] * (y.ndim - 1))
         parameters = self.likelihood.decode(self.G, z.flatten(0, 1), many).float().unflatten(0, (samples, -1))
         return Inference(self.likelihood.log_prob(parameters, x.float()), z, noise, mean, log_variance)

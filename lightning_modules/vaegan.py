@@ -4,7 +4,8 @@ Three players on one batch: D tells images from reconstructions and samples; E m
 distance of D's features of an image and its reconstruction, half their squared difference (eq. 7); G minimises that
 distance and the adversarial loss.
 Deviations: the players move one after the other, each on a fresh draw, not all from one pass; half of the fakes that D
-sees are reconstructions and half samples, as many as there are images.
+sees are reconstructions and half samples, as many as there are images. Where D's inputs are augmented its features are
+compared without.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,9 @@ from torch.optim import Adam, Optimizer
 from lightning_modules.adversarial import Terms
 from lightning_modules.autoencoding import AutoencodingModule, Pair
 from lightning_modules.base import OptimizerCallable
-from lightning_modules.batches import channels_last
 from lightning_modules.gan import GAN
 from lightning_modules.losses.bounds import gaussian_kl
-from lightning_modules.networks.base import Discriminator, Encoder, Generator
+from lightning_modules.networks.base import Discriminator, Encoder, Generator, draw_normal
 from lightning_modules.schedules import Schedule
 
 
@@ -58,6 +58,13 @@ class VAEGAN(AutoencodingModule, GAN):
             raise ValueError(
                 f"feature_weight must be above 0 and kl_weight not negative, got {feature_weight} and {kl_weight}"
             )
+        if not discriminator.blocks_take_images:
+            raise ValueError(
+                "VAE-GAN compares what D's blocks make of single images, and those of"
+                f" {type(discriminator).__name__} take more than one: give another"
+            )
+        if self.g_batch_factor != 1:
+            raise ValueError(f"g_batch_factor must be 1, as VAE-GAN has one fake an image, got {self.g_batch_factor}")
         self.level, self.feature_weight, self.kl_weight = level, feature_weight, kl_weight
         self.e_optimizer, self.e_schedule = e_optimizer, e_schedule
         self.pair_up(Pair(encoder, generator))
@@ -76,20 +83,10 @@ class VAEGAN(AutoencodingModule, GAN):
         """D's, G's and E's."""
         return self.remember_learning_rates([*super().configure_optimizers(), self.e_optimizer(self.E.parameters())])
 
-    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        """One step of D; after each ``n_critic``-th, ``n_gen`` updates of E and G."""
-        opt_d, opt_g, opt_e = self.players()
-        self.stop_clock(opt_g, opt_e)
-        batch = channels_last(batch) if self.uses_channels_last else batch
-        self.update(opt_d, self.d_loss, batch)
-        self.count_images(len(batch[0]))
-        if self.global_step % self.n_critic == 0:
-            for _ in range(self.n_gen):
-                self.update(opt_e, self.e_loss, batch)
-                self.update(opt_g, self.g_loss, batch)
-            self.g_step += self.n_gen
-            self.update_ema()
-        self.finish_step()
+    def update_generator(self, batch: Sequence[Tensor]) -> None:
+        """One update of E, then one of G."""
+        self.update(self.players()[2], self.e_loss, batch)
+        super().update_generator(batch)
 
     def d_loss(self, x: Tensor, y: Tensor) -> Terms:
         """D's loss on the images ``x`` [N, ...], the first half's reconstructions and as many samples as are left."""
@@ -102,7 +99,7 @@ class VAEGAN(AutoencodingModule, GAN):
         """KL and the distance of features, in nats an image."""
         mean, log_variance = self.net.encode(x, y)
         kl = gaussian_kl(mean, log_variance).sum(1).mean()
-        return {"e/kl": self.kl_weight * kl, "e/features": self.distance(self.G(spread(mean, log_variance), y), x)}
+        return {"e/kl": self.kl_weight * kl, "e/features": self.distance(self.G(draw_normal(mean, log_variance), y), x)}
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """The adversarial loss on fakes as D sees them, and the distance of all reconstructions' features."""
@@ -115,7 +112,7 @@ class VAEGAN(AutoencodingModule, GAN):
 
     def draw(self, x: Tensor, y: Tensor) -> Tensor:
         """Codes [N, z_dim] from q(z | x, y)."""
-        return spread(*self.net.encode(x, y))
+        return draw_normal(*self.net.encode(x, y))
 
     def distance(self, reconstruction: Tensor, x: Tensor) -> Tensor:
         """-log N(f(x); f(reconstruction), I) without its constant, a mean over images."""
@@ -123,8 +120,3 @@ class VAEGAN(AutoencodingModule, GAN):
         with torch.no_grad():
             wanted = features(x)
         return 0.5 * (features(reconstruction) - wanted).float().square().flatten(1).sum(1).mean()
-
-
-def spread(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """One draw [N, z_dim] of each code."""
-    return torch.addcmul(mean, torch.randn_like(mean), torch.exp(0.5 * log_variance))

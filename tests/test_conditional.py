@@ -26,6 +26,7 @@ from lightning_modules.networks.dcgan_forms import CollectionsDiscriminator, Dee
 from lightning_modules.networks.densenet import DenseNetDiscriminator
 from lightning_modules.networks.latents import Clustered
 from lightning_modules.networks.mlp import MLPDiscriminator, MLPGenerator
+from lightning_modules.networks.packed import Packed
 from lightning_modules.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from lightning_modules.networks.sn_cnn import SNCNNDiscriminator, SNCNNGenerator
 
@@ -260,6 +261,15 @@ def test_a_missing_label_is_named(players):
 def test_noise_that_has_no_room_for_the_code_is_refused():
     with pytest.raises(ValueError, match="holds noise and a code of 10 classes, and is 10"):
         ConcatGenerator(MLPGenerator(z_dim=10), 10)
+
+
+def test_heads_of_single_labels_are_not_put_around_packs():
+    for wrap in (ProjectionDiscriminator, AuxiliaryDiscriminator):
+        with pytest.raises(ValueError, match=f"{wrap.__name__}: a pack has no label of its own: take Concat"):
+            wrap(Packed(DCGANDiscriminator(8, 2, width=4)), K)
+    assert ConcatDiscriminator(Packed(DCGANDiscriminator(8, 2 * (1 + K), width=4)), K)(
+        torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
+    ).shape == (2,)
 
 
 def test_classes_of_another_number_are_refused_for_either_player(tmp_path):

@@ -15,7 +15,7 @@ from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.latent_cycle import LatentCycle
-from lightning_modules.losses.adversarial import DensityRatio, Hinge, NonSaturating
+from lightning_modules.losses.adversarial import AdversarialLoss, DensityRatio, Hinge, NoisyLabels, NonSaturating
 from lightning_modules.losses.penalties import R1
 from lightning_modules.losses.reconstruction import L1, MSE
 from lightning_modules.networks.base import Generator, JointDiscriminator, LatentEncoder
@@ -100,6 +100,16 @@ def test_joint_discriminator_sees_matched_pairs() -> None:
     playing = by_hand(loss=Hinge(), encoder_plays=True)
     assert playing.g_loss(X, Y) == {"g/adv": Hinge().d(fake, real)}
     assert playing.d_loss(X, Y)["d/adv"].item() == Hinge().d(real, fake).item()
+
+
+@pytest.mark.parametrize("taught", [NonSaturating(real_target=0.9), NoisyLabels(NonSaturating(), p=0.4)])
+def test_labels_that_only_teach_d_are_no_part_of_the_encoders_game(taught: AdversarialLoss) -> None:
+    plain = by_hand(loss=NonSaturating(), encoder_plays=True)
+    found = by_hand(loss=taught, encoder_plays=True)
+    assert found.g_loss(X, Y) == plain.g_loss(X, Y)
+    assert plain.g_loss(X, Y)["g/adv"] == NonSaturating().d(
+        torch.tensor([2142.0, -714.0]), torch.tensor([51.0, 2040.0])
+    )
 
 
 def test_a_pair_comes_apart_again() -> None:

@@ -8,6 +8,7 @@ import torch
 from network_laws import blocks_leave_their_input_unchanged, every_parameter_gets_a_gradient
 from toys import Z_DIM, Finite, batches, distance, sgd, trainer, weights
 
+from lightning_modules.augment.ada import ADA
 from lightning_modules.callbacks.generative_metrics import of_variant
 from lightning_modules.ema import EMASettings
 from lightning_modules.feedback import Code, Feedback, SpatialScores
@@ -44,6 +45,14 @@ def cycle(form: str, gate: float = 0.0, **settings: Any) -> LatentCycle:
     E, D = DCGANEncoder(SIDE, 1, Z_DIM, width=4), SpatialDiscriminator(SIDE, 1, width=4)
     optimizers = {"d_optimizer": sgd(), "g_optimizer": sgd()}
     return LatentCycle(generator(signal, gate), D, E, latent_loss=L1(), feedback=feedback, **{**optimizers, **settings})
+
+
+def test_ada_counts_each_image_once_though_d_judges_it_twice() -> None:
+    module = cycle("scores", augment=ADA())
+    x = torch.randn(8, 1, SIDE, SIDE)
+    module.d_loss(x, torch.zeros(8, dtype=torch.int64))
+    assert module.augment.heard[2] == 8
+    assert module.augment.heard[1] % 16 == 0  # verdicts: of both passes
 
 
 # --- what is said, and what is made of it -------------------------------------------------------------------

@@ -26,7 +26,13 @@ from toys import (
 )
 
 from lightning_modules.gan import GAN
-from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating, RelativisticPairing, Wasserstein
+from lightning_modules.losses.adversarial import (
+    AdversarialLoss,
+    Minimax,
+    NonSaturating,
+    RelativisticPairing,
+    Wasserstein,
+)
 from lightning_modules.losses.penalties import R1
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.mlp import MLPDiscriminator
@@ -77,33 +83,61 @@ class InDouble(UnrolledGAN):
 
 
 def test_one_step_of_a_wasserstein_game_by_hand() -> None:
-    # L_D = w (theta - m), so w_1 = w - lr (theta - m); L_G = -w_1 theta, d L_G / d theta = -w_1 + lr theta
+    # L_D = w (theta - m), so w_1 = w - lr (theta - m); L_G = -L_D at w_1, its slope -w_1 + lr (theta - m)
     found = InDouble(sgd(LR), Wasserstein(), 1).slope()
-    assert found == pytest.approx(-(W - LR * (THETA - MEAN)) + LR * THETA, abs=1e-6)
+    assert found == pytest.approx(-(W - LR * (THETA - MEAN)) + LR * (THETA - MEAN), abs=1e-6)
     assert InDouble(sgd(LR), Wasserstein(), 0).slope() == pytest.approx(-W, abs=1e-6)
 
 
 def test_two_steps_of_a_wasserstein_game_by_hand() -> None:
     found = InDouble(sgd(LR), Wasserstein(), 2).slope()  # w_2 = w - 2 lr (theta - m)
-    assert found == pytest.approx(-(W - 2 * LR * (THETA - MEAN)) + 2 * LR * THETA, abs=1e-6)
+    assert found == pytest.approx(-(W - 2 * LR * (THETA - MEAN)) + 2 * LR * (THETA - MEAN), abs=1e-6)
+
+
+def after_steps(theta: float, unroll: int) -> tuple[InDouble, Tensor]:
+    """The game after so many steps of D by torch's own optimizer against fakes at ``theta``, and the reals."""
+    module = InDouble(sgd(LR), NonSaturating(), 0)
+    x = torch.tensor([[MEAN - 1], [MEAN + 1]], dtype=torch.double)
+    for _ in range(unroll):
+        module.opt.zero_grad()
+        module.loss.d(module.D(x), module.D(torch.full_like(x, theta))).backward()
+        module.opt.step()
+    return module, x
 
 
 @pytest.mark.parametrize("unroll", [1, 3])
-def test_curved_games_against_finite_differences(unroll: int) -> None:
-    def outcome(theta: float) -> float:
-        """G's loss after D's steps, by torch's own optimizer."""
-        module = InDouble(sgd(LR), NonSaturating(), 0)
-        x = torch.tensor([[MEAN - 1], [MEAN + 1]], dtype=torch.double)
-        fake = torch.full((2, 1), theta, dtype=torch.double)
-        for _ in range(unroll):
-            module.opt.zero_grad()
-            module.loss.d(module.D(x), module.D(fake)).backward()
-            module.opt.step()
-        return module.loss.g(None, module.D(fake)).item()
+@pytest.mark.parametrize("loss", [Minimax(), NonSaturating()])
+def test_curved_games_against_finite_differences(unroll: int, loss: AdversarialLoss) -> None:
+    def direct(theta: float) -> float:
+        """G's loss on fakes at ``theta`` under the D that met those at THETA."""
+        module, x = after_steps(THETA, unroll)
+        return loss.g(None, module.D(torch.full_like(x, theta))).item()
+
+    def reaction(theta: float) -> float:
+        """D's objective, negated, on reals and fakes at THETA under the D that met those at ``theta``."""
+        module, x = after_steps(theta, unroll)
+        return -loss.d(module.D(x), module.D(torch.full_like(x, THETA))).item()
 
     step = 1e-4
-    expected = (outcome(THETA + step) - outcome(THETA - step)) / (2 * step)
-    assert InDouble(sgd(LR), NonSaturating(), unroll).slope() == pytest.approx(expected, abs=1e-5)
+    expected = sum((part(THETA + step) - part(THETA - step)) / (2 * step) for part in (direct, reaction))
+    assert InDouble(sgd(LR), loss, unroll).slope() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", [Wasserstein(), Minimax(), NonSaturating()])
+@pytest.mark.parametrize("unroll", [0, 1, 3])
+def test_fakes_that_match_the_data_stay_where_they_are(unroll: int, loss: AdversarialLoss) -> None:
+    module = InDouble(sgd(LR), loss, unroll)
+    with torch.no_grad():
+        module.G.theta.fill_(MEAN)
+        module.D.w.fill_(0.0)
+    assert module.slope() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_logged_loss_is_gs_own() -> None:
+    x, y = torch.tensor([[MEAN - 1], [MEAN + 1]], dtype=torch.double), torch.zeros(2)
+    module, _ = after_steps(THETA, 2)
+    expected = module.loss.g(None, module.D(torch.full_like(x, THETA))).item()
+    assert InDouble(sgd(LR), NonSaturating(), 2).g_loss(x, y)["g/adv"].item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("make", [sgd(0.1), lambda p: Adam(p, lr=0.01, betas=(0.5, 0.9))], ids=["SGD", "Adam"])
@@ -214,6 +248,9 @@ def test_other_optimizers_are_refused(tmp_path: Path, settings: dict[str, Any], 
         trainer(tmp_path, max_steps=1).fit(module, datamodule=Finite(batches(1)))
 
 
-def test_steps_back_are_refused() -> None:
+def test_what_cannot_be_unrolled_is_refused() -> None:
     with pytest.raises(ValueError, match="unroll must not be negative, got -1"):
         UnrolledGAN(*mlps(), unroll=-1)
+    for clip in ({"weight_clip": 0.5}, {"d_clip": 1.0}):
+        with pytest.raises(ValueError, match="unrolling knows no weight_clip and no d_clip"):
+            UnrolledGAN(*mlps(), unroll=1, **clip)  # type: ignore[arg-type]

@@ -14,7 +14,9 @@ from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.penalties import R1
+from lightning_modules.networks.conditional import ConcatDiscriminator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_modules.networks.packed import Packed
 from lightning_modules.networks.vae import DCGANEncoder
 from lightning_modules.schedules import Linear
 from lightning_modules.vaegan import VAEGAN
@@ -157,3 +159,8 @@ def test_what_makes_no_sense_is_refused() -> None:
         vaegan(level=2)
     with pytest.raises(ValueError, match="feature_weight must be above 0"):
         vaegan(feature_weight=0.0)
+    with pytest.raises(ValueError, match="g_batch_factor must be 1, as VAE-GAN has one fake an image, got 2"):
+        vaegan(g_batch_factor=2)
+    for D in (Packed(DCGANDiscriminator(8, 2, width=4)), ConcatDiscriminator(DCGANDiscriminator(8, 4, width=4), 3)):
+        with pytest.raises(ValueError, match=f"single images, and those of {type(D).__name__} take more than one"):
+            VAEGAN(DCGANEncoder(8, 1, Z, width=4), DCGANGenerator(8, 1, Z, width=4), D, level=1)

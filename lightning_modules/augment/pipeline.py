@@ -43,7 +43,8 @@ class Blit(Operation):
         mirrored = struck(x, p, torch.randint(2, (len(x),), device=x.device), 0)
         turns = struck(x, p, torch.randint(4, (len(x),), device=x.device), 0)
         turns = turns if H == W else turns // 2 * 2
-        down, right = (struck(x, p, (side * self.share(x)).round().long(), 0) for side in (H, W))
+        moved = torch.rand(len(x), device=x.device) < p  # along both axes, or along none
+        down, right = ((side * self.share(x)).round().long() * moved for side in (H, W))
         row, column = pixel_grid(x)
         # in half pixels from the centre, where turns and mirroring are changes of sign and of axes
         row = 2 * reflect(row - down[:, None, None], H - 1) - (H - 1)

@@ -24,6 +24,11 @@ class AdversarialLoss(ABC):
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """G's objective, a scalar; ``real`` is None unless the loss is relativistic."""
 
+    def exchanged(self, real: Tensor, fake: Tensor) -> Tensor:
+        """D's objective with reals and fakes exchanged, for those who play against a joint D; what only teaches D
+        (smoothed or noisy labels) takes no part."""
+        return self.d(fake, real)
+
 
 class NonSaturating(AdversarialLoss):
     """Cross-entropy for D, -log D(G(z)) for G (Goodfellow et al. 2014, section 3).
@@ -42,6 +47,10 @@ class NonSaturating(AdversarialLoss):
         """-t log sigma(D(x)) - (1 - t) log(1 - sigma(D(x))) - log(1 - sigma(D(G(z))))."""
         loss = softplus(-real).mean() + softplus(fake).mean()
         return loss if self.real_target == 1 else loss + (1 - self.real_target) * real.mean()
+
+    def exchanged(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Without smoothing."""
+        return softplus(-fake).mean() + softplus(real).mean()
 
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """-log sigma(D(G(z)))."""
@@ -169,3 +178,7 @@ class NoisyLabels(AdversarialLoss):
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """The other loss's."""
         return self.loss.g(real, fake)
+
+    def exchanged(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The other loss's."""
+        return self.loss.exchanged(real, fake)

@@ -35,8 +35,8 @@ class Penalty(ABC):
         weight: its factor in the objective (gamma or lambda of the papers).
         every: applied on each ``every``-th D step and scaled by ``every``.
         autocast: let D run in the trainer's precision for this penalty instead of fp32.
-        after_augment: differentiate with respect to D's augmented inputs, not to the images before (as Karras et al.
-            2020 do, whose published code has R1 so).
+        after_augment: differentiate with respect to D's augmented inputs. False, as Karras et al. (2020) have R1: with
+            respect to the images before.
     """
 
     name: ClassVar[str]

@@ -55,6 +55,15 @@ class Encoder(Network):
         """Mean and log-variance, each [N, z_dim], of ``x`` [N, C, H, W] in [-1, 1] under the condition ``y``."""
 
 
+def draw_normal(mean: Tensor, log_variance: Tensor, noise: Tensor | None = None) -> Tensor:
+    """A draw of each of N(mean, exp(log_variance)) by reparametrisation (Kingma and Welling 2014): both learn from it.
+
+    ``noise`` is of the shape of ``mean``, or of many draws [..., *mean.shape]; of the global stream unless given.
+    """
+    noise = torch.randn_like(mean) if noise is None else noise
+    return torch.addcmul(mean, noise, torch.exp(0.5 * log_variance))
+
+
 class Discriminator(Network):
     """D(x, y) -> logits, [N] or patches [N, h, w]; a critic's score where the loss is Wasserstein's.
 
@@ -64,6 +73,7 @@ class Discriminator(Network):
 
     blocks: nn.Sequential  # from the image to the head; Freeze-D (Mo et al. 2020) holds the first of them still
     head: nn.Conv2d | nn.Linear  # from the features to one logit
+    blocks_take_images: bool = True  # single ones, without their condition
     num_classes: int | None = None
     image_shape: tuple[int, int, int] | None = None  # (C, H, W) of the images it judges, where they are of one size
 

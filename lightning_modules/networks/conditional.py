@@ -18,6 +18,7 @@ from torch.nn.functional import one_hot
 
 from lightning_modules.networks.base import Discriminator, Generator, TwoHeadedDiscriminator, Verdict
 from lightning_modules.networks.init import Initialiser, Xavier
+from lightning_modules.networks.packed import Packed
 from lightning_modules.networks.spectral import initialise
 
 
@@ -150,6 +151,11 @@ class Wrapped(Discriminator):
         super().__init__()
         self.discriminator, self.num_classes = discriminator, num_classes
 
+    def refuse_packs(self) -> None:
+        """Raise ValueError where the inner one judges several samples at once, which have no label of their own."""
+        if any(isinstance(net, Packed) for net in self.discriminator.modules()):
+            raise ValueError(f"{type(self).__name__}: a pack has no label of its own: take ConcatDiscriminator")
+
     @property
     def blocks(self) -> nn.Sequential:  # type: ignore[override]  # registered once, by the inner one
         """The inner one's."""
@@ -181,6 +187,8 @@ class ConcatDiscriminator(Wrapped):
         num_classes: K.
     """
 
+    blocks_take_images = False
+
     def __init__(self, discriminator: Discriminator, num_classes: int = 10) -> None:
         super().__init__(discriminator, num_classes)
 
@@ -207,6 +215,7 @@ class ProjectionDiscriminator(Wrapped):
         init: Initialiser | None = None,
     ) -> None:
         super().__init__(discriminator, num_classes)
+        self.refuse_packs()
         self.embed = nn.Embedding(num_classes, width_of_features(discriminator))
         initialise(self.embed, init or Xavier(), spectral_norm)
 
@@ -234,6 +243,7 @@ class AuxiliaryDiscriminator(Wrapped, TwoHeadedDiscriminator):
         init: Initialiser | None = None,
     ) -> None:
         super().__init__(discriminator, num_classes)
+        self.refuse_packs()
         self.classify = nn.Linear(width_of_features(discriminator), num_classes)
         initialise(self.classify, init or Xavier(), spectral_norm)
 

@@ -95,7 +95,7 @@ class SpatialDiscriminator(Discriminator):
         channels: of the image.
         width: feature maps after the first convolution.
         scores: side of the map of logits: 4 (or 7 where size is 28) times a power of two, below ``size``.
-        batch_norm: normalise; to be off under a gradient penalty, which is defined for single samples.
+        batch_norm: normalise; a gradient penalty is then no longer of single samples.
         spectral_norm: normalise the weights' spectra.
         init: how to draw the weights; as DCGAN's discriminator does unless given.
     """

@@ -11,7 +11,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.base import JointDiscriminator, LatentEncoder
+from lightning_modules.networks.base import JointDiscriminator, LatentEncoder, draw_normal
 from lightning_modules.networks.dcgan import DCGANDiscriminator
 from lightning_modules.networks.init import He, Initialiser
 from lightning_modules.networks.mlp import hidden
@@ -124,7 +124,7 @@ class DrawnCode(LatentEncoder):
     def draw(self, x: Tensor) -> Tensor:
         """m(x) with noise of variance exp(v(x)), [N, z_dim]."""
         mean, log_variance = self.encoder(x).chunk(2, dim=1)
-        return mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        return draw_normal(mean, log_variance)
 
 
 class MLPJointDiscriminator(JointDiscriminator):
@@ -157,7 +157,7 @@ class DCGANJointDiscriminator(JointDiscriminator):
         z_dim: length of z.
         width: feature maps after the first convolution.
         joint_width: units of each layer on z, and on both.
-        batch_norm: normalise the convolutions; to be off under a gradient penalty.
+        batch_norm: normalise the convolutions; a gradient penalty is then no longer of single samples.
         init: how to draw the weights; He's unless given.
     """
 

@@ -22,6 +22,8 @@ class Packed(Discriminator):
         m: samples in a pack; 1 is the inner discriminator itself.
     """
 
+    blocks_take_images = False
+
     def __init__(self, discriminator: Discriminator, m: int = 2) -> None:
         super().__init__()
         if m < 1:
