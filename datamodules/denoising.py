@@ -8,16 +8,15 @@ stream is frozen for good. Neither is clamped or rounded.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.collection import whole_images
 from datamodules.damaged_images import DamagedImages
 from datamodules.functional import degrade
 from datamodules.functional.quantise import UNIT, from_uint8
+from datamodules.paired_files import Namesakes
 from datamodules.pairs import Colour, PairDataModule, PairSet, in_colour, names_of
 from datamodules.patches import Pair, Turns
 
@@ -173,6 +172,8 @@ class NoisyImages(DamagedImages):
 
 # --- real noise -------------------------------------------------------------------------------------------------
 
+FILES = Namesakes("noisy", "clean")
+
 
 class NoisyCleanFolders(PairDataModule):
     """Feeds real pairs: folders, each with one folder ``noisy`` and one ``clean`` whose images bear equal names.
@@ -207,8 +208,8 @@ class NoisyCleanFolders(PairDataModule):
     @cached_property
     def real_pairs(self) -> list[PairSet]:
         """Every test set, held in memory."""
-        read = [(name, namesakes(self.root / folder)) for name, folder in zip(self.names, self.test, strict=True)]
-        return [PairSet(name, 1, [(pair.x, pair.y) for pair in found if pair.y is not None]) for name, found in read]
+        read = [(name, FILES.read(self.root / folder)) for name, folder in zip(self.names, self.test, strict=True)]
+        return [PairSet(name, 1, [(pair.b, pair.a) for pair in found]) for name, found in read]
 
     def pairs(self) -> list[PairSet]:
         """Every test set."""
@@ -216,33 +217,6 @@ class NoisyCleanFolders(PairDataModule):
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The training pairs, in the networks' colour."""
-        pairs = [pair for folder in self.train for pair in namesakes(self.root / folder)]
-        coloured = [
-            Pair(name, in_colour(x, self.colour), None if y is None else in_colour(y, self.colour))
-            for name, x, y in pairs
-        ]
-        return {1: coloured} if coloured else {}
-
-
-def namesakes(folder: Path) -> list[Pair]:
-    """The images of ``folder``/clean, each with its namesake of ``folder``/noisy, in the order of their names.
-
-    Raises:
-        FileNotFoundError: no such folders; ValueError: images that do not pair up, named in one sentence.
-    """
-    noisy, clean = (whole_images(str(folder / kind)) for kind in ("noisy", "clean"))
-    for here, there, one, two in ((noisy, clean, "noisy", "clean"), (clean, noisy, "clean", "noisy")):
-        if alone := [name for name in here.names if name not in there]:
-            raise ValueError(
-                f"{folder}: {one}/{alone[0]} has no namesake in {two}: a pair bears one name, restore it or leave both"
-                " out."
-            )
-    pairs = [Pair(name, clean[name], noisy[name]) for name in clean.names]
-    for name, x, y in pairs:
-        if y is not None and x.shape != y.shape:
-            sizes = " and ".join(
-                f"{kind} is {image.shape[3]} x {image.shape[2]} {'grey' if image.shape[1] == 1 else 'RGB'}"
-                for kind, image in (("noisy", y), ("clean", x))
-            )
-            raise ValueError(f"{folder}: of {name}, {sizes}: replace the pair by one of equal size and colour.")
-    return pairs
+        found = [pair for folder in self.train for pair in FILES.read(self.root / folder)]
+        pairs = [Pair(name, in_colour(x, self.colour), in_colour(y, self.colour)) for name, y, x in found]
+        return {1: pairs} if pairs else {}

@@ -35,8 +35,8 @@ class PairSet:
     Args:
         name: such as "Set5-x2".
         scale: how much larger x is than y.
-        pairs: (x [1, C, H, W], y [1, D, h, w]), uint8, or floats in [0, 1], and what else belongs to a pair; each of
-            its own size.
+        pairs: (x [1, C, H, W], y [1, D, h, w]), uint8, or floats as they are fed, and what else belongs to a pair;
+            each of its own size.
     """
 
     name: str
@@ -70,13 +70,14 @@ class PairLoader:
 
 
 class PairDataModule(StreamDataModule[Patches]):
-    """Feeds ``(x, y)`` in [0, 1]: patches in training, elsewhere whole pairs, a dataloader a set.
+    """Feeds ``(x, y)`` in ``value_range``: patches in training, elsewhere whole pairs, a dataloader a set.
 
     Args:
         patch: side of a training patch of x, in pixels.
         stride: from one patch to the next on a grid, in pixels of x: an epoch is every patch once. None cuts each image
             of an epoch once, anywhere.
-        turns: which of a square's eight turns are drawn: "all", "flips" (of both axes), "vertical" (flips) or "none".
+        turns: which of a square's eight turns are drawn: "all", "flips" (of both axes), "vertical" (top and bottom
+            change places), "mirror" (left and right do) or "none".
         colour: what networks are given: "luma" (BT.601, studio range), "grey" (full range), "rgb"; or as files are.
         batch_size: patches a batch, on each rank.
         seed: of order, places, turns, and all else that is drawn.
@@ -111,6 +112,11 @@ class PairDataModule(StreamDataModule[Patches]):
     @abstractmethod
     def pairs(self) -> list[PairSet]:
         """The sets that validation and test look at, one a dataloader, in order; as their files are."""
+
+    @property
+    def shown(self) -> list[PairSet]:
+        """What validation and test dataloaders hold: the pairs."""
+        return self.pairs()
 
     def damaged(self, x: Tensor) -> Tensor:
         """What is drawn as y for patches ``x`` [N, C, H, W] in [0, 1], where no pair has it.
@@ -170,7 +176,7 @@ class PairDataModule(StreamDataModule[Patches]):
         """Read all files that are needed, so that whatever is wrong with one is said before anything begins."""
         if stage == "fit":
             super().setup(stage)
-        self.pairs()
+        _ = self.shown
 
     def on_after_batch_transfer(self, batch: Batch | IndexedBatch, dataloader_idx: int) -> Batch | IndexedBatch:
         """Training: cut the patches, by draws of a stream of their own. Elsewhere: bytes to floats."""
@@ -184,8 +190,8 @@ class PairDataModule(StreamDataModule[Patches]):
         """The patches of the numbers ``item`` [N], places and turns (and scale, and damage) drawn from the stream."""
         scale = int(torch.randint(len(self.by_scale), ())) if len(self.by_scale) > 1 else 0
         bytes_x, bytes_y = self.by_scale[scale].cut(item)
-        x = from_uint8(bytes_x, UNIT)
-        return x, self.damaged(x) if bytes_y is None else from_uint8(bytes_y, UNIT)
+        x = from_uint8(bytes_x, self.value_range)
+        return x, self.damaged(x) if bytes_y is None else from_uint8(bytes_y, self.value_range)
 
     # --- whole images -----------------------------------------------------------------------------------------
 
@@ -193,11 +199,11 @@ class PairDataModule(StreamDataModule[Patches]):
         """A whole pair in the networks' colour, as floats; a grey x stays grey among colours, as tables have it."""
         y = in_colour(y, self.colour)
         x = x if self.colour == "rgb" else in_colour(x, self.colour)
-        return as_floats(x), as_floats(y)
+        return as_floats(x, self.value_range), as_floats(y, self.value_range)
 
     def test_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set
         """One loader a set."""
-        return [PairLoader(data, self.rank, self.world) for data in self.pairs()]
+        return [PairLoader(data, self.rank, self.world) for data in self.shown]
 
     def val_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set
         """As in a test."""
@@ -208,9 +214,9 @@ class PairDataModule(StreamDataModule[Patches]):
         return self.test_dataloader()
 
 
-def as_floats(image: Tensor) -> Tensor:
-    """``image`` in [0, 1], where it is of bytes."""
-    return from_uint8(image, UNIT) if image.dtype == torch.uint8 else image
+def as_floats(image: Tensor, value_range: ValueRange = UNIT) -> Tensor:
+    """``image`` in ``value_range``, where it is of bytes."""
+    return from_uint8(image, value_range) if image.dtype == torch.uint8 else image
 
 
 def in_colour(image: Tensor, colour: Colour) -> Tensor:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from datamodules.stream import Batch, Feed, ItemSet
 
-Turns = Literal["all", "flips", "vertical", "none"]
+Turns = Literal["all", "flips", "vertical", "mirror", "none"]
 TURNS: dict[str, tuple[int, ...]] = {
     "all": tuple(range(8)),
     "flips": (0, 1, 2, 3),
     "vertical": (0, 1),
+    "mirror": (0, 2),
     "none": (0,),
 }
 

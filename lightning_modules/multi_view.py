@@ -46,7 +46,7 @@ class MultiViewSuperResolution(SuperResolution):
         self.matching = list(matching)
         self.seen: dict[int, tuple[Tensor, Tensor]] = {}  # first pair of each validation set
 
-    def inputs(self, x: Tensor, y: Tensor) -> tuple[Tensor, int]:
+    def inputs(self, x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Tensor, int]:
         """The views ``y``, and how many times as large ``x`` is."""
         return y, scale_between(x, y[:, 0])
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from datamodules.functional.keys import key, seed_streams
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import AtelierModule
 from lightning_modules.losses.once import require_once
@@ -19,6 +20,7 @@ Reads = Literal["rgb", "luma", "grey"]
 
 PICTURES, CROP = 4, 128  # images of a panel, and their side in px, at most
 EXAMPLE = 48  # px
+ANSWER_STREAM = int.from_bytes(b"answer")  # keys the noise of evaluation apart from all other
 
 
 class Restoring(AtelierModule):
@@ -55,7 +57,7 @@ class Restoring(AtelierModule):
         prediction, x = centre(prediction, H, W), centre(x, H, W)
         return {loss.name: loss(prediction, x) for loss in self.losses}
 
-    def inputs(self, x: Tensor, y: Tensor) -> tuple[Any, ...]:
+    def inputs(self, x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Any, ...]:
         """What of a batch the network is given: the condition."""
         return (y,)
 
@@ -76,10 +78,16 @@ class Restoring(AtelierModule):
         """The evaluated network's image of the condition."""
         return self.restore(batch)
 
+    def seed_answer(self, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Key what a network draws in evaluation by the pair: the same at every validation and on any ranks."""
+        rank, ranks = (self.global_rank, self.trainer.world_size) if self._trainer is not None else (0, 1)
+        seed_streams(key(self.seed, ANSWER_STREAM, dataloader_idx, batch_idx * ranks + rank), self.device)
+
     # --- pictures ---------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The restored image, for the callbacks; of the first set, the first ones are kept for the pictures."""
+        self.seed_answer(batch_idx, dataloader_idx)
         answer = self.restore(batch)
         if dataloader_idx == 0 and batch_idx < PICTURES:
             row = (*y_beside(*batch[:2]), answer.float(), batch[0])

@@ -13,18 +13,13 @@ Deviation: values are in [0, 1], where SRGAN's x is in [-1, 1].
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
-from lightning_modules.adversarial import Terms
-from lightning_modules.contract import StatesItsData
-from lightning_modules.gan import JudgedModule
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 from lightning_modules.networks.base import Discriminator, Upscaler
+from lightning_modules.restoring_gan import RestoringGAN
 from lightning_modules.super_resolution import Enlarging
 
 
-class SRGAN(Enlarging, JudgedModule):
+class SRGAN(Enlarging, RestoringGAN):
     """An enlarging G against a D of large patches.
 
     Args:
@@ -45,31 +40,4 @@ class SRGAN(Enlarging, JudgedModule):
         adversarial_weight: float = 1e-3,
         **judged: Any,
     ) -> None:
-        super().__init__(generator, discriminator, **judged)
-        if adversarial_weight <= 0:
-            raise ValueError(f"adversarial_weight must be above 0, got {adversarial_weight}: without D it is no GAN")
-        self.compare_by(losses)
-        self.adversarial_weight = adversarial_weight
-
-    def check_data(self, data: StatesItsData) -> None:
-        """The base's; and D must know the patches."""
-        super().check_data(data)
-        known, given = self.D.image_shape, tuple(data.out_shape)
-        if known is not None and known != given:
-            raise ValueError(
-                f"{type(self.D).__name__} judges patches of {'x'.join(map(str, known))}, the data module gives "
-                f"{'x'.join(map(str, given))}: set size and channels of the discriminator, or data.init_args.patch"
-            )
-
-    def d_loss(self, x: Tensor, y: Tensor) -> Terms:
-        """D's loss on the patches ``x`` [N, C, H, W] and what G makes of ``y`` [N, C, h, w]."""
-        with torch.no_grad():
-            fake = self.G(*self.inputs(x, y))
-        return self.d_terms(x, fake, y)
-
-    def g_loss(self, x: Tensor, y: Tensor) -> Terms:
-        """The losses between G(``y``) and ``x``, and the weighted verdict of D."""
-        fake = self.G(*self.inputs(x, y))
-        terms = self.g_terms(x, fake, y, y)
-        terms["g/adv"] = self.adversarial_weight * terms["g/adv"]
-        return terms | {f"g/{name}": term for name, term in self.compare(fake.float(), x).items()}
+        super().__init__(generator, discriminator, losses=losses, adversarial_weight=adversarial_weight, **judged)

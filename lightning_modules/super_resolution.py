@@ -34,7 +34,7 @@ class Enlarging(Restoring):
                 f" {unknown[0]} too: set data.init_args.scales to the network's"
             )
 
-    def inputs(self, x: Tensor, y: Tensor) -> tuple[Tensor, int]:
+    def inputs(self, x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Tensor, int]:
         """The small image ``y``, and how many times as large ``x`` is."""
         return y, scale_between(x, y)
 

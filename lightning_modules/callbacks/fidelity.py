@@ -5,19 +5,21 @@ where that is the scale. A set's score is the mean of its images' own.
 """
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import lightning as L
+import torch
 from torch import Tensor
 
 from datamodules.functional.quantise import ValueRange, to_uint8
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.metrics.fidelity.detail import detail
-from lightning_modules.metrics.fidelity.metrics import Fidelity
-from lightning_modules.metrics.fidelity.pixelwise import psnr
+from lightning_modules.metrics.fidelity.distances import SetDistances
+from lightning_modules.metrics.fidelity.metrics import Fidelity, Measure
+from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
 from lightning_modules.metrics.fidelity.protocol import Colour, FidelityProtocol
 from lightning_modules.metrics.fidelity.ssim import ssim
 from lightning_modules.metrics.fidelity.unclipped import UnclippedPSNR
@@ -25,11 +27,15 @@ from lightning_modules.metrics.protocol import QUANTISATION
 
 MEASURES = {"psnr": psnr, "ssim": ssim}
 DETAIL = {"detail": detail}
+MAE = {"mae": mae}
 
 
 @typing.runtime_checkable
 class Restores(typing.Protocol):
-    """What the callback asks of a family beside what all families have: its ``validation_step`` returns the image."""
+    """What the callback asks of a family beside what all families have.
+
+    Its ``validation_step`` returns the image; or two, of which the second is to be compared with ``batch[1]``.
+    """
 
     value_range: ValueRange
 
@@ -75,9 +81,54 @@ class WithHole(typing.Protocol):
     hole: Tensor
 
 
+class SetScores:
+    """All scores of one set of pairs, in one direction.
+
+    Args:
+        protocol: what of the images is compared.
+        measures: of single images, by name.
+        unclipped: the floats' PSNR too.
+        distances: those of the sets too.
+        device: where it is computed.
+    """
+
+    def __init__(
+        self,
+        protocol: FidelityProtocol,
+        measures: Mapping[str, Measure],
+        unclipped: bool,
+        distances: bool,
+        device: torch.device,
+    ) -> None:
+        self.images = Fidelity(protocol, measures).to(device)
+        self.floats = UnclippedPSNR(protocol).to(device) if unclipped else None
+        self.distances = SetDistances().to(device) if distances else None
+        self.hole: Fidelity | None = None
+
+    def update(self, made: Tensor, right: Tensor, value_range: ValueRange, hole: Tensor | None) -> None:
+        """Add images [N, C, H, W] in ``value_range``, and which of their pixels were missing, if any."""
+        made_bytes, right_bytes = (to_uint8(image, value_range) for image in (made, right))
+        self.images.update(made_bytes, right_bytes)
+        if self.floats is not None:
+            self.floats.update(made, right, value_range)
+        if self.distances is not None:
+            self.distances.update(made_bytes, right_bytes)
+        if hole is not None:
+            if self.hole is None:
+                inside = replace(self.images.protocol, hole=True)
+                self.hole = Fidelity(inside, {"psnr": psnr}).to(made.device)
+            self.hole.update(made_bytes, right_bytes, hole)
+
+    def as_floats(self) -> dict[str, float]:
+        """The scores, over all ranks."""
+        found = (self.images, self.floats, self.hole, self.distances)
+        return {name: value for metric in found if metric is not None for name, value in metric.as_floats().items()}
+
+
 class FidelityScores(Scores):
     """Scores each set of pairs as ``<set>/psnr@<protocol>`` and ``<set>/ssim@<protocol>``.
 
+    Of a family that answers both ways the other one's are ``<set>/back/psnr@<protocol>`` and so on.
     Where a batch has a part ``hole`` (bool [N, 1, H, W]), its pixels alone are scored too:
     ``<set>/psnr@<protocol>-hole``.
 
@@ -86,6 +137,8 @@ class FidelityScores(Scores):
         shave: pixels left out at each side, or "scale" for as many as the set's scale.
         unclipped: score the floats before they become bytes too, as ``<set>/psnr@<protocol>-unclipped``.
         detail: score the energy of fine detail beside that of the right image too, as ``<set>/detail@<protocol>``.
+        distances: score the mean absolute error too, and how far the sets are from each other by texture and spectrum:
+            ``<set>/mae@<protocol>``, ``<set>/swd`` and ``<set>/spectrum``; for images of one size.
 
     Attributes:
         checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.test``.
@@ -101,16 +154,16 @@ class FidelityScores(Scores):
         shave: int | Literal["scale"] = "scale",
         unclipped: bool = False,
         detail: bool = False,
+        distances: bool = False,
     ) -> None:
         super().__init__()
-        self.measures = MEASURES | DETAIL if detail else MEASURES
+        self.measures = MEASURES | (DETAIL if detail else {}) | (MAE if distances else {})
+        self.distances = distances
         self.colour, self.shave, self.unclipped = colour, shave, unclipped
         refused_now = self._protocol(scale=1)  # and not in the first validation
         if unclipped:
             UnclippedPSNR(refused_now)
-        self.metrics: list[Fidelity] = []
-        self.floats: dict[int, UnclippedPSNR] = {}  # by the number of the set
-        self.holes: dict[int, Fidelity] = {}  # by the number of the set
+        self.scored: dict[str, SetScores] = {}  # by the name of the set, and /back
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
         self.checkpoint: str | None = "last"
@@ -145,11 +198,11 @@ class FidelityScores(Scores):
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start counting."""
-        protocols = [self._protocol(data.scale) for data in self.sets]
-        self.metrics = [Fidelity(protocol, self.measures).to(pl_module.device) for protocol in protocols]
-        unclipped = protocols if self.unclipped else []
-        self.floats = {i: UnclippedPSNR(protocol).to(pl_module.device) for i, protocol in enumerate(unclipped)}
-        self.holes = {}
+        self.scored = {data.name: self.fresh(data, pl_module.device) for data in self.sets}
+
+    def fresh(self, data: NamedPairs, device: torch.device) -> SetScores:
+        """No scores yet of a set."""
+        return SetScores(self._protocol(data.scale), self.measures, self.unclipped, self.distances, device)
 
     def on_validation_batch_end(
         self,
@@ -166,18 +219,15 @@ class FidelityScores(Scores):
             FloatingPointError: for a pixel that is not finite, which no byte stands for.
         """
         assert isinstance(pl_module, Restores)
-        prediction: Tensor = outputs
-        if not prediction.isfinite().all():
-            raise FloatingPointError(f"an image restored from {self.sets[dataloader_idx].name} holds a NaN or infinity")
-        made, right = (to_uint8(image, pl_module.value_range) for image in (prediction, batch[0]))
-        metric = self.metrics[dataloader_idx]
-        metric.update(made, right)
-        if self.unclipped:
-            self.floats[dataloader_idx].update(prediction, batch[0], pl_module.value_range)
-        if isinstance(batch, WithHole):
-            inside = replace(metric.protocol, hole=True)
-            self.holes.setdefault(dataloader_idx, Fidelity(inside, {"psnr": psnr}).to(pl_module.device))
-            self.holes[dataloader_idx].update(made, right, batch.hole)
+        data = self.sets[dataloader_idx]
+        hole = batch.hole if isinstance(batch, WithHole) else None
+        answers: Sequence[Tensor] = outputs if isinstance(outputs, tuple) else (outputs,)
+        for name, made, right in zip((data.name, f"{data.name}/back"), answers, batch, strict=False):
+            if not made.isfinite().all():
+                raise FloatingPointError(f"an image restored from {data.name} holds a NaN or infinity")
+            if name not in self.scored:
+                self.scored[name] = self.fresh(data, made.device)
+            self.scored[name].update(made, right, pl_module.value_range, hole)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the scores and log them as ``val/...``."""
@@ -188,12 +238,10 @@ class FidelityScores(Scores):
         """Keep and log the scores of all sets; the ranks' shares come together here."""
         assert isinstance(module, AtelierModule)
         scores = {
-            f"{data.name}/{name}": value
-            for data, metric in zip(self.sets, self.metrics, strict=True)
-            for name, value in metric.as_floats().items()
+            f"{data}/{name}": value
+            for data, scored in self.scored.items()
+            for name, value in scored.as_floats().items()
         }
-        for i, metric in [*self.floats.items(), *self.holes.items()]:
-            scores |= {f"{self.sets[i].name}/{name}": value for name, value in metric.as_floats().items()}
         self.keep(module, scores)
         module.log_scores({f"{prefix}/{name}": value for name, value in scores.items()})
 
