@@ -16,7 +16,7 @@ class DamagedImages(PairDataModule):
     Args:
         train: folders of images below ``root`` to train on; none for what needs no training.
         test: folders of images below ``root``; the last part of a path is the name.
-        shrink: sizes, as shares of its own, at which each training image is taken.
+        shrink: sizes, as shares of its own, at which each training image is taken, unless a patch is larger.
 
     The other arguments are PairDataModule's.
 
@@ -71,5 +71,5 @@ class DamagedImages(PairDataModule):
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The training images, in the networks' colour and at every size."""
-        images = shrunk(self.images(self.train, "train"), self.shrink)
+        images = shrunk(self.images(self.train, "train"), self.shrink, self.patch)
         return {1: [pair for image in images for pair in self.as_pairs(image)]} if images else {}

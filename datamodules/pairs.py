@@ -178,15 +178,15 @@ class PairDataModule(StreamDataModule[Patches]):
             super().setup(stage)
         _ = self.shown
 
-    def on_after_batch_transfer(self, batch: Batch | IndexedBatch, dataloader_idx: int) -> Batch | IndexedBatch:
+    def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
         """Training: cut the patches, by draws of a stream of their own. Elsewhere: bytes to floats."""
         if self.trainer is None or not self.trainer.training:
-            return self.as_given(*batch[:2])
+            return self.whole(batch)
         self.seed_augmentation(batch[0].device)
-        x, y = self.draw(batch[0])
-        return batch._replace(x=x, y=y) if isinstance(batch, IndexedBatch) else (x, y)
+        drawn = self.draw(batch[0])
+        return batch._replace(x=drawn[0], y=drawn[1]) if isinstance(batch, IndexedBatch) else drawn
 
-    def draw(self, item: Tensor) -> Batch:
+    def draw(self, item: Tensor) -> tuple[Tensor, ...]:
         """The patches of the numbers ``item`` [N], places and turns (and scale, and damage) drawn from the stream."""
         scale = int(torch.randint(len(self.by_scale), ())) if len(self.by_scale) > 1 else 0
         bytes_x, bytes_y = self.by_scale[scale].cut(item)
@@ -194,6 +194,10 @@ class PairDataModule(StreamDataModule[Patches]):
         return x, self.damaged(x) if bytes_y is None else from_uint8(bytes_y, self.value_range)
 
     # --- whole images -----------------------------------------------------------------------------------------
+
+    def whole(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What validation and test are given of a whole pair: x and y, and no more unless a subclass says so."""
+        return self.as_given(*batch[:2])
 
     def as_given(self, x: Tensor, y: Tensor) -> Batch:
         """A whole pair in the networks' colour, as floats; a grey x stays grey among colours, as tables have it."""
@@ -244,10 +248,16 @@ def read_images(root: Path, folders: Sequence[str], advice: str) -> list[Pair]:
     return pairs
 
 
-def shrunk(pairs: Sequence[Pair], factors: Sequence[float]) -> list[Pair]:
-    """Every image at each of ``factors`` of its size, by MATLAB's bicubic: more scales to learn from."""
+def shrunk(pairs: Sequence[Pair], factors: Sequence[float], least: int = 1) -> list[Pair]:
+    """Every image at each of ``factors`` of its size, by MATLAB's bicubic: more scales to learn from.
+
+    A size of less than ``least`` pixels is left out, but for an image's own.
+    """
     return [
-        pair if factor == 1 else pair._replace(x=bicubic_by(pair.x, factor)) for pair in pairs for factor in factors
+        pair if factor == 1 else pair._replace(x=bicubic_by(pair.x, factor))
+        for pair in pairs
+        for factor in factors
+        if factor == 1 or min(pair.x.shape[2:]) * factor >= least
     ]
 
 

@@ -29,7 +29,7 @@ class SuperResolutionImages(PairDataModule):
         scales: of every benchmark, and of training.
         benchmarks: their folders below ``root``; the last part of a path is the name.
         train: folders of images below ``root`` to train on; none for what needs no training.
-        shrink: sizes, as shares of its own, at which each training image is taken.
+        shrink: sizes, as shares of its own, at which each training image is taken, unless a patch is larger.
         patch: side of a training patch of the HR; with several scales, of the largest multiple of each below.
 
     The other arguments are PairDataModule's.
@@ -76,7 +76,7 @@ class SuperResolutionImages(PairDataModule):
         """The training images and what MATLAB's bicubic makes of each, at every scale."""
         if not self.train:
             return {}
-        sizes = shrunk(self.images(self.train, "train"), self.shrink)
+        sizes = shrunk(self.images(self.train, "train"), self.shrink, self.patch)
         return {scale: [small_pair(pair, scale) for pair in sizes] for scale in self.scales}
 
 

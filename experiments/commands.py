@@ -55,6 +55,12 @@ def _restore(argv: Sequence[str]) -> int:
     return restore(argv)
 
 
+def _translate(argv: Sequence[str]) -> int:
+    from experiments.restore import translate
+
+    return translate(argv)
+
+
 def _interpolate(argv: Sequence[str]) -> int:
     from experiments.interpolate import interpolate
 
@@ -192,6 +198,19 @@ COMMANDS = {
 
   Alpha is kept, and so are 16 bits of grey; of 16-bit colour Pillow reads 8 bits.""",
         _restore,
+    ),
+    "translate": Command(
+        "turn an image, or a folder of images, into the other kind",
+        """  atelier translate RUN_DIR_OR_CKPT IMAGE_OR_FOLDER [options]
+  atelier translate EXPERIMENT IMAGE_OR_FOLDER --ckpt FILE [options]
+
+  --out DIR            where the PNGs go, each under the name of its image (translated); none is overwritten
+  --size N             resize each image to N x N px first, as in training; else they stay as they are
+  --to x|y             which kind to make, where the family knows both, as CycleGAN (x)
+  --seed N             of the noise of networks that draw some, such as pix2pix's (0)
+  --strip              beside each result a picture of before and after
+  --ckpt last|best     which checkpoint of a run directory (last)""",
+        _translate,
     ),
     "interpolate": Command(
         "write a checkpoint between two of the same network, such as SRResNet's and SRGAN's",

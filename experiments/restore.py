@@ -1,4 +1,4 @@
-"""``atelier restore``: a restoring network applied to pictures, in tiles, with the evaluated weights.
+"""``atelier restore`` and ``translate``: a network applied to pictures, in tiles or whole, with the evaluated weights.
 
 One PNG a picture; alpha and 16 bits of grey are kept. A file that gives no picture is named, skipped and counted.
 """
@@ -59,7 +59,7 @@ def restore(argv: Sequence[str]) -> int:
     request = read_request(argv, OWN, FLAGS)
     if "--checkpoint" in request.own:  # so called in full; elsewhere that is a key of the configuration
         request.own["--ckpt"] = request.own.pop("--checkpoint")
-    place = take_place(request)
+    place = take_place(request, "restore")
     numbers = {name: number(request, name, least) for name, least in (("--scale", 1), ("--tile", 0), ("--overlap", 0))}
     out = out_folder(request.own.get("--out", "restored"))
     with users_mistakes():
@@ -67,17 +67,47 @@ def restore(argv: Sequence[str]) -> int:
     found = find_network(request)
     scale = find_scale(found.network, numbers["--scale"])
     with users_mistakes():
-        restorer = Restorer(found.network, found.reads, scale, "--ensemble" in request.flags)
+        restorer = Restorer(found.network, found.reads, scale, "--ensemble" in request.flags, found.value_range)
     tiling = cut(restorer, numbers["--tile"], numbers["--overlap"])
     say(f"{found.title}: {in_words(restorer, tiling, '--ensemble' in request.flags)}")
-    start = time.perf_counter()
-    done = restore_all(pictures, restorer, tiling, out, "--strip" in request.flags)
-    for line in summary(done, time.perf_counter() - start, out, restorer.device):
-        say(line)
+    work(pictures, restorer, tiling, out, "--strip" in request.flags)
     return 0
 
 
-def take_place(request: Request) -> str:
+def translate(argv: Sequence[str]) -> int:
+    """Translate what is asked for, each picture in one piece, and say where it is and what it took.
+
+    Raises:
+        UserError: the command cannot be run, or not one picture could be translated.
+        RunError: the disk or the memory is full.
+    """
+    hush_lightning()
+    request = read_request(argv, ("--out", "--size", "--to", "--seed", "--ckpt"), ("--strip",))
+    place = take_place(request, "translate")
+    size, seed = number(request, "--size", 1), number(request, "--seed", 0)
+    out = out_folder(request.own.get("--out", "translated"))
+    with users_mistakes():
+        pictures = replace(find_pictures(place, out), size=size)
+    found = find_network(request, "translate")
+    if find_scale(found.network, None) > 1:
+        raise UserError(f"{type(found.network).__name__} enlarges pictures: `atelier restore` applies it")
+    with users_mistakes():
+        restorer = Restorer(found.network, found.reads, value_range=found.value_range)
+    torch.manual_seed(seed or 0)
+    say(f"{found.title}: {'pictures as they are' if size is None else f'pictures of {size} x {size} px'}")
+    work(pictures, restorer, Tiling(None, 0), out, "--strip" in request.flags)
+    return 0
+
+
+def work(pictures: Pictures, restorer: Restorer, tiling: Tiling, out: Path, strip: bool) -> None:
+    """Restore ``pictures``, and say where they are and what it took."""
+    start = time.perf_counter()
+    done = restore_all(pictures, restorer, tiling, out, strip)
+    for line in summary(done, time.perf_counter() - start, out, restorer.device):
+        say(line)
+
+
+def take_place(request: Request, command: str) -> str:
     """The word of ``request`` that names the pictures, taken out of what is left for the configuration.
 
     Raises:
@@ -90,7 +120,7 @@ def take_place(request: Request) -> str:
         else:
             places.append(words.pop(0))
     if request.target is None or not places:
-        raise UserError("restore needs a network and pictures: `atelier restore RUN_DIR IMAGE_OR_FOLDER`")
+        raise UserError(f"{command} needs a network and pictures: `atelier {command} RUN_DIR IMAGE_OR_FOLDER`")
     if len(places) > 1:
         raise UserError(f"{places[1]} is one place too many: give one image, or the folder that holds all")
     request.overrides = settings

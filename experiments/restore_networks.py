@@ -1,11 +1,13 @@
-"""Which network ``atelier restore`` applies, and at which scale: a run's, a checkpoint's, or a shipped one."""
+"""Which network ``atelier restore`` and ``translate`` apply, a run's, a checkpoint's or a shipped one, and its scale."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from datamodules.functional.quantise import UNIT, ValueRange
 from experiments.errors import UserError, nearest
 from experiments.house import HOUSE
 from experiments.lightning_cli import switch_off, users_mistakes
@@ -13,7 +15,6 @@ from experiments.look import Subject, find_subject
 from experiments.request import Request
 from experiments.restorers import load_restorer, restorer_names
 from experiments.weights import load_weights
-from lightning_modules.base import AtelierModule
 from lightning_modules.networks.base import Upscaler
 from lightning_modules.restoring import Reads, Restoring
 
@@ -26,22 +27,37 @@ class Found:
         network: on the CPU.
         reads: what of a picture it is given.
         title: what it is called.
+        value_range: of what it is given and of what it makes.
+        directions: it, and others of its family, by what they make.
     """
 
     network: nn.Module
     reads: Reads
     title: str
+    value_range: ValueRange = UNIT
+    directions: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def towards(self, wanted: str) -> "Found":
+        """The same with the network that makes ``wanted``.
+
+        Raises:
+            UserError: none does.
+        """
+        if wanted not in self.directions:
+            known = " or ".join(self.directions)
+            raise UserError(f"--to is {wanted}: this network makes {known or 'one kind of picture, leave it out'}")
+        return replace(self, network=self.directions[wanted])
 
 
-def find_network(request: Request) -> Found:
-    """The network that ``request`` names, on the best device there is.
+def find_network(request: Request, command: str = "restore") -> Found:
+    """The network that ``request`` names for ``command``, on the best device there is.
 
     Raises:
         UserError: there is none, or it restores nothing.
     """
     target = request.target
     if target is None:
-        raise UserError("restore begins with a network: `atelier restore RUN_DIR IMAGE_OR_FOLDER`")
+        raise UserError(f"{command} begins with a network: `atelier {command} RUN_DIR IMAGE_OR_FOLDER`")
     shipped = restorer_names()
     if target in shipped and not Path(target).is_dir():
         if "--ckpt" in request.own or request.overrides:
@@ -53,7 +69,8 @@ def find_network(request: Request) -> Found:
     else:
         if not Path(target).exists() and "--ckpt" not in request.own:
             raise unknown(target, shipped)
-        found = of_run(find_subject(request, "restore"))
+        found = of_run(find_subject(request, command))
+    found = found.towards(request.own["--to"]) if "--to" in request.own else found
     return replace(found, network=found.network.to("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -78,21 +95,21 @@ def of_run(subject: Subject) -> Found:
     switch_off(cli, "data", *HOUSE)
     cli.config.trainer.logger = False
     cli.build()
-    reads = reading(cli.model)
-    assert isinstance(cli.model, AtelierModule)
-    load_weights(cli.model, subject.checkpoint)
-    title = f"{cli.config.experiment} ({cli.model.weights_name} weights, {subject.which})"
-    return Found(cli.model.evaluated, reads, title)
+    module = restoring(cli.model)
+    load_weights(module, subject.checkpoint)
+    title = f"{cli.config.experiment} ({module.weights_name} weights, {subject.which})"
+    networks = module.directions
+    return Found(next(iter(networks.values())), module.colour, title, module.value_range, networks)
 
 
-def reading(module: object) -> Reads:
-    """What the network of ``module`` reads.
+def restoring(module: object) -> Restoring:
+    """``module`` itself, of a family that restores.
 
     Raises:
-        UserError: it is of no family that restores.
+        UserError: it is of none.
     """
     if isinstance(module, Restoring):
-        return module.colour
+        return module
     raise UserError(f"{type(module).__name__} restores no pictures: give a run of a family such as SuperResolution")
 
 

@@ -6,7 +6,7 @@ Pillow reads the high bytes alone. Alpha has 8 bits. What is written is PNG, wit
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from datamodules.collection import SUFFIXES
 from datamodules.decode import MAX_PIXELS, BadImageError, most_bytes, opened, quiet_pillow
 from datamodules.functional.files import replacing
+from datamodules.functional.pillow import cubic, resize_bytes
 from datamodules.image_files import source_at
 from datamodules.sources import Entry, FolderSource, Source
 
@@ -57,11 +58,13 @@ class Pictures:
         title: of their place.
         source: that reads them.
         numbers: theirs in it, in order of names.
+        size: side in px to which each is resized by Pillow's bicubic; None leaves it as it is.
     """
 
     title: str
     source: Source
     numbers: list[int]
+    size: int | None = None
 
     def name(self, number: int) -> str:
         """The file's, below its place."""
@@ -74,7 +77,16 @@ class Pictures:
             BadImageError: it gives none, and why.
         """
         with quiet_pillow():
-            return decode(self.source.read(number, most_bytes(MAX_PIXELS)))
+            picture = decode(self.source.read(number, most_bytes(MAX_PIXELS)))
+        return picture if self.size is None else resized(picture, self.size)
+
+
+def resized(picture: Picture, size: int) -> Picture:
+    """``picture`` with sides of ``size`` px, and 8 bits."""
+    pixels = resize_bytes(eight_bit(picture.pixels), size, cubic)
+    alpha = picture.alpha if picture.alpha is None else resize_bytes(picture.alpha, size, cubic)
+    lost = (*picture.lost, "16 bits") if picture.pixels.dtype == torch.uint16 else picture.lost
+    return replace(picture, pixels=pixels, alpha=alpha, lost=lost)
 
 
 def find_pictures(place: str, out: Path) -> Pictures:

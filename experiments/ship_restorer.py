@@ -21,7 +21,7 @@ from experiments.export import rebuilt, scores, sha256, trained
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
 from experiments.request import read_request
-from experiments.restore_networks import reading
+from experiments.restore_networks import restoring
 from experiments.restorers import Card, assembled, files_of
 from experiments.train import say
 from lightning_modules.callbacks.cost import count
@@ -44,7 +44,7 @@ def ship(argv: Sequence[str]) -> int:
     subject = find_subject(request, "ship")
     module, checkpoint = trained(subject)
     network = module.evaluated.eval()
-    reads = reading(module)
+    reads = restoring(module).colour
     weights, precision = packed(network, name)
     card = Card(
         name=name,

@@ -9,7 +9,7 @@ generated twice. Deviation: D's loss is whole where the paper halves it, which A
 notices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -168,10 +168,16 @@ class CycleGAN(Restoring, TwoPlayerModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """As in the base; each rank takes its own histories back, those of another where there were fewer ranks."""
         super().on_load_checkpoint(checkpoint)
-        for history, images in zip(self.histories, checkpoint["histories"], strict=False):
+        for history, images in zip(self.histories, checkpoint.get("histories", []), strict=False):
             history.images = images[self.global_rank % len(images)].clone()
 
     # --- evaluation -----------------------------------------------------------------------------------------
+
+    @property
+    def directions(self) -> Mapping[str, nn.Module]:
+        """y to x, and x to y."""
+        both = cast(BothWays, self.evaluated)
+        return {"x": both.to_x, "y": both.to_y}
 
     def answers(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """What the evaluated networks make of a batch: an x of y, and a y of x."""

@@ -3,11 +3,11 @@
 A named sum of losses between their image and x, the answer that scores and predictions look at, and pictures of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.functional.keys import key, seed_streams
@@ -73,6 +73,11 @@ class Restoring(AtelierModule):
     def examples(self, n: int) -> dict[str, Tensor | int]:
         """What the network takes, by name: ``n`` small pictures of noise, [n, C, h, w]."""
         return {"y": torch.rand(n, 3 if self.colour == "rgb" else 1, EXAMPLE, EXAMPLE)}
+
+    @property
+    def directions(self) -> Mapping[str, nn.Module]:
+        """The evaluated networks from one picture to another, by what they make; the first is ``restore``'s."""
+        return {"x": self.evaluated}
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """The evaluated network's image of the condition."""

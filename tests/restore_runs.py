@@ -64,11 +64,14 @@ class Two(Network):
         return left + right * self.gain
 
 
-def run(kind: str, family: str = KEEPING, name: str = "run", **settings: Any) -> Path:
-    """The directory of a run of an untrained network, whose class is named in this file or wholly."""
-    arguments = settings.pop("network", {})
-    path = kind if "." in kind else f"{__name__}.{kind}"
-    inner = {"network": {"class_path": path, "init_args": arguments}, **settings}
+def spelled(kind: str, **arguments: Any) -> dict[str, Any]:
+    """How YAML names a class that stands in this file, or is named wholly."""
+    return {"class_path": kind if "." in kind else f"{__name__}.{kind}", "init_args": arguments}
+
+
+def run(kind: str, family: str = KEEPING, name: str = "run", key: str = "network", **settings: Any) -> Path:
+    """The directory of a run of an untrained network, which its family calls ``key``."""
+    inner = {key: spelled(kind, **settings.pop("network", {})), **settings}
     model = {"class_path": family, "init_args": inner}
     layer = {"experiment": "toy", "model": model, "data": {"class_path": SR_DATA}, "clock": None, "evaluation": None}
     cli = AtelierCLI([("defaults.yaml", read_layer(DEFAULTS)), ("toy.yaml", layer)], [])

@@ -171,8 +171,10 @@ def test_a_resumed_run_sees_the_same_patches_and_noise_and_ends_the_same(made):
 def test_sizes_and_qualities_make_the_training_set(made):
     data = noisy(shrink=[1.0, 0.5], patch=12, stride=4)
     assert len(data.by_scale[0]) == 4 * (4 * 4 + 1)
-    pairs = jpeg(qualities=[10, 20, 90], shrink=[1.0, 0.7]).training_pairs()[1]
-    assert Counter(pair.x.shape[2:] for pair in pairs) == {(24, 24): 12, (17, 17): 12}
+    sizes = jpeg(qualities=[10, 20, 90], shrink=[1.0, 0.7], patch=16).training_pairs()[1]
+    assert Counter(pair.x.shape[2:] for pair in sizes) == {(24, 24): 12, (17, 17): 12}
+    left = jpeg(qualities=[10, 20, 90], shrink=[1.0, 0.7], patch=18).training_pairs()[1]
+    assert Counter(pair.x.shape[2:] for pair in left) == {(24, 24): 12}
 
 
 # --- JPEG ------------------------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ def gaussian(x: Tensor, sigma: float | Tensor, generator: Generator | None = Non
     return x + noise * (sigma / LEVELS)
 
 
-def poisson(x: Tensor, peak: float, generator: Generator | None = None) -> Tensor:
+def poisson(x: Tensor, peak: float | Tensor, generator: Generator | None = None) -> Tensor:
     """Photons counted where a white pixel expects ``peak``, as a share of it: mean x, variance x / peak.
 
     Args:
         x: [N, C, H, W], nowhere below 0.
-        peak: above 0; the fewer photons, the more noise.
+        peak: above 0; the fewer photons, the more noise: one for all, or [N], one an image.
         generator: of the same device as ``x``.
     """
+    if isinstance(peak, Tensor):
+        peak = peak.view(-1, 1, 1, 1)
     return torch.poisson(x * peak, generator) / peak

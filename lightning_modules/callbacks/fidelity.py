@@ -89,6 +89,7 @@ class SetScores:
         measures: of single images, by name.
         unclipped: the floats' PSNR too.
         distances: those of the sets too.
+        aligned: PSNR and SSIM of images brought to the right mean too.
         device: where it is computed.
     """
 
@@ -98,11 +99,13 @@ class SetScores:
         measures: Mapping[str, Measure],
         unclipped: bool,
         distances: bool,
+        aligned: bool,
         device: torch.device,
     ) -> None:
         self.images = Fidelity(protocol, measures).to(device)
         self.floats = UnclippedPSNR(protocol).to(device) if unclipped else None
         self.distances = SetDistances().to(device) if distances else None
+        self.aligned = Fidelity(replace(protocol, aligned=True), MEASURES).to(device) if aligned else None
         self.hole: Fidelity | None = None
 
     def update(self, made: Tensor, right: Tensor, value_range: ValueRange, hole: Tensor | None) -> None:
@@ -111,6 +114,8 @@ class SetScores:
         self.images.update(made_bytes, right_bytes)
         if self.floats is not None:
             self.floats.update(made, right, value_range)
+        if self.aligned is not None:
+            self.aligned.update(made_bytes, right_bytes)
         if self.distances is not None:
             self.distances.update(made_bytes, right_bytes)
         if hole is not None:
@@ -121,7 +126,7 @@ class SetScores:
 
     def as_floats(self) -> dict[str, float]:
         """The scores, over all ranks."""
-        found = (self.images, self.floats, self.hole, self.distances)
+        found = (self.images, self.floats, self.aligned, self.hole, self.distances)
         return {name: value for metric in found if metric is not None for name, value in metric.as_floats().items()}
 
 
@@ -139,12 +144,14 @@ class FidelityScores(Scores):
         detail: score the energy of fine detail beside that of the right image too, as ``<set>/detail@<protocol>``.
         distances: score the mean absolute error too, and how far the sets are from each other by texture and spectrum:
             ``<set>/mae@<protocol>``, ``<set>/swd`` and ``<set>/spectrum``; for images of one size.
+        aligned: score images brought to the right one's mean too, as ``<set>/psnr@<protocol>-aligned`` and so on; the
+            names never mix, since alignment alone is worth 2 dB and more.
 
     Attributes:
         checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.test``.
 
     Raises:
-        ValueError: for a shave below 0, or luma of what is not clamped; in ``setup``, for a family that restores
+        ValueError: for a shave below 0, or luma of what is not clamped or is aligned; in ``setup``, for a family that restores
             nothing or data without pairs.
     """
 
@@ -155,14 +162,17 @@ class FidelityScores(Scores):
         unclipped: bool = False,
         detail: bool = False,
         distances: bool = False,
+        aligned: bool = False,
     ) -> None:
         super().__init__()
         self.measures = MEASURES | (DETAIL if detail else {}) | (MAE if distances else {})
-        self.distances = distances
+        self.distances, self.aligned = distances, aligned
         self.colour, self.shave, self.unclipped = colour, shave, unclipped
         refused_now = self._protocol(scale=1)  # and not in the first validation
         if unclipped:
             UnclippedPSNR(refused_now)
+        if aligned:
+            replace(refused_now, aligned=True)
         self.scored: dict[str, SetScores] = {}  # by the name of the set, and /back
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
@@ -202,7 +212,8 @@ class FidelityScores(Scores):
 
     def fresh(self, data: NamedPairs, device: torch.device) -> SetScores:
         """No scores yet of a set."""
-        return SetScores(self._protocol(data.scale), self.measures, self.unclipped, self.distances, device)
+        protocol = self._protocol(data.scale)
+        return SetScores(protocol, self.measures, self.unclipped, self.distances, self.aligned, device)
 
     def on_validation_batch_end(
         self,

@@ -12,6 +12,8 @@ from lightning_modules.networks.latents import Gaussian, Latent
 class Network(nn.Module, ABC):
     """Any network that an experiment can name. A base type of our own keeps the command line's help short."""
 
+    multiple: int = 1  # of which the sides of its images are multiples
+
 
 class Generator(Network):
     """G(z, y) -> x: noise (and a condition) to an image [N, C, H, W] or a point [N, d] in the data's value range."""

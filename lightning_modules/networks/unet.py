@@ -69,7 +69,7 @@ class UNet(Network):
             raise ValueError(f"depth is {depth}: a U-Net halves its image twice or more")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is {dropout}: give a share from 0 to below 1")
-        self.depth, self.dropout, self.test_as_trained = depth, dropout, test_as_trained
+        self.depth, self.dropout, self.test_as_trained, self.multiple = depth, dropout, test_as_trained, 2**depth
         bias, running = norm != "batch", not test_as_trained
         maps = [width * min(2**i, WIDEST) for i in range(depth)]
         self.down = nn.ModuleList(
@@ -87,10 +87,10 @@ class UNet(Network):
 
     def forward(self, y: Tensor) -> Tensor:
         """``y`` [N, in_channels, H, W] to [N, out_channels, H, W]."""
-        if any(side % 2**self.depth for side in y.shape[2:]):
+        if any(side % self.multiple for side in y.shape[2:]):
             raise ValueError(
                 f"an image of {y.shape[2]}x{y.shape[3]} cannot be halved {self.depth} times: give sides that are "
-                f"multiples of {2**self.depth}, or a smaller depth"
+                f"multiples of {self.multiple}, or a smaller depth"
             )
         maps = [self.down[0](y)]
         for i in range(1, self.depth):

@@ -14,11 +14,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from datamodules.functional.colour import luma8, rgb, ycbcr
-from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
+from datamodules.functional.quantise import UNIT, ValueRange, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_by, bicubic_floats
-from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.base import Network, Upscaler
 from lightning_modules.restoring import Reads
 from lightning_modules.tools.ensemble import SelfEnsemble
 from lightning_modules.tools.tiles import Locality, Restoration, Tiling, locality, tiled
@@ -33,25 +34,37 @@ class Restorer:
     """Restores pictures, whole or in tiles.
 
     Args:
-        network: y, or y and the scale of an ``Upscaler``, to x; both in [0, 1]. It is put into evaluation mode.
+        network: y, or y and the scale of an ``Upscaler``, to x. It is put into evaluation mode.
         reads: what y is.
         scale: how many times as large x is.
         ensemble: whether the answer is the mean over eight turns of the picture.
+        value_range: of y and x.
 
     Raises:
         ValueError: the network makes no picture of such a picture.
     """
 
-    def __init__(self, network: nn.Module, reads: Reads = "rgb", scale: int = 1, ensemble: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        reads: Reads = "rgb",
+        scale: int = 1,
+        ensemble: bool = False,
+        value_range: ValueRange = UNIT,
+    ) -> None:
         self.network, self.reads, self.scale = network.eval().requires_grad_(False), reads, scale
+        self.low, self.span = value_range[0], value_range[1] - value_range[0]
+        self.multiple = network.multiple if isinstance(network, Network) else 1
         self.device = next(network.parameters(), torch.empty(0)).device
         answer: Restoration = self._ask
         self.answer = SelfEnsemble(answer) if ensemble else answer
         self._try()
 
     def _ask(self, y: Tensor) -> Tensor:
-        wanted = (y, self.scale) if isinstance(self.network, Upscaler) else (y,)
-        return cast(Tensor, self.network(*wanted))
+        H, W = y.shape[2:]
+        y = pad(y, (0, -W % self.multiple, 0, -H % self.multiple), mode="replicate") * self.span + self.low
+        x = self.network(y, self.scale) if isinstance(self.network, Upscaler) else self.network(y)
+        return (cast(Tensor, x)[..., : H * self.scale, : W * self.scale] - self.low) / self.span
 
     def _try(self) -> None:
         name, channels = type(self.network).__name__, CHANNELS[self.reads]

@@ -17,6 +17,8 @@ from lightning_modules.metrics.protocol import Plain
 Colour = Literal["rgb", "grey", "y8", "y", "y8_full"]
 PEAK = 255.0
 
+GREY = (0.299, 0.587, 0.114)  # of R, G, B, as the mean is taken to which images are aligned
+
 _COLOURS: dict[str, Callable[[Tensor], Tensor]] = {
     "rgb": lambda image: image,
     "grey": lambda image: image,
@@ -36,6 +38,8 @@ class FidelityProtocol:
             "y8_full" Pillow's and OpenCV's. An image that is grey stays as it is in all of them.
         shave: pixels left out at each side, usually the scale.
         hole: whether only the pixels of a mask count.
+        aligned: whether the prediction is first brought to the target's mean grey level, which whoever restores does
+            not know: tables of low light by KinD, LLFlow and their like are made so. Of channels as they are.
 
     Raises:
         ValueError: for settings that no image can follow.
@@ -44,18 +48,21 @@ class FidelityProtocol:
     colour: Colour = "rgb"
     shave: int = 0
     hole: bool = False
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         if self.colour not in _COLOURS:
             raise ValueError(f"The colour {self.colour!r} is unknown: choose one of {', '.join(_COLOURS)}.")
         if self.shave < 0:
             raise ValueError(f"shave is {self.shave}: give the pixels to leave out at each side, 0 or more.")
+        if self.aligned and self.colour not in ("rgb", "grey"):
+            raise ValueError("Aligned images are compared in their channels: set colour to rgb or grey.")
 
     @property
     def name(self) -> str:
         """What scores are named after, as in ``psnr@y8-shave2``: equal for equal protocols only."""
-        parts = [self.colour, f"shave{self.shave}" if self.shave else "", "hole" if self.hole else ""]
-        return "-".join(filter(None, parts))
+        shave, hole = f"shave{self.shave}" if self.shave else "", "hole" if self.hole else ""
+        return "-".join(filter(None, [self.colour, shave, hole, "aligned" if self.aligned else ""]))
 
     def as_dict(self) -> dict[str, Plain]:
         """The fields as plain values; ``FidelityProtocol(**fields)`` is the way back."""
@@ -93,11 +100,23 @@ def pair(prediction: Tensor, target: Tensor, protocol: FidelityProtocol = RGB, h
     inside = (..., slice(protocol.shave, H - protocol.shave), slice(protocol.shave, W - protocol.shave))
     _check_hole(hole, target, protocol)
     convert = _COLOURS[protocol.colour]
+    compared = convert(prediction).double()
     return Pair(
-        convert(prediction)[inside].double(),
+        (aligned(compared, convert(target).double()) if protocol.aligned else compared)[inside],
         convert(target)[inside].double(),
         None if hole is None else not_empty(hole[inside], "shaved border"),
     )
+
+
+def aligned(prediction: Tensor, target: Tensor) -> Tensor:
+    """``prediction`` [N, C, H, W] in grey levels times mean(target) / mean(prediction), clamped and not rounded.
+
+    Means are of each whole image in grey (BT.601), as in KinD's and Retinexformer's code. A black image stays black.
+    """
+    weights = prediction.new_tensor(GREY if prediction.shape[1] == 3 else (1.0,)).view(-1, 1, 1)
+    has, should = ((image * weights).sum(1).mean((1, 2)) for image in (prediction, target))
+    factor = torch.where(has > 0, should / has, 1.0)
+    return (prediction * factor[:, None, None, None]).clamp(0, PEAK)
 
 
 def not_empty(hole: Tensor, margin: str) -> Tensor:

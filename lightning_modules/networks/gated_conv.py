@@ -1,0 +1,84 @@
+"""Gated convolutions and the network of them (Yu et al. 2019, "Free-form image inpainting with gated convolution").
+
+A layer makes twice its maps: of each pair one is a gate (eq. 5),
+
+    x' = ELU(W_f x) sigmoid(W_g x)
+
+so that the network learns where to look, instead of being told by a rule. The generator is the paper's coarse one: two
+halvings, dilated layers in the middle, nearest enlargement. Deviation: its second, refining network with contextual
+attention is not here; colours are in [0, 1], so the last layer ends in a sigmoid where theirs clips to [-1, 1].
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import elu
+
+from lightning_modules.networks.base import Network
+from lightning_modules.networks.hole_inputs import check_halvings, masked_beside
+
+DILATIONS = (2, 4, 8, 16)
+
+
+class GatedConv2d(nn.Module):
+    """A gated convolution with zeros around it.
+
+    Args:
+        before: channels that it is given.
+        after: channels that it makes.
+        kernel: its odd side in px.
+        stride: between two places.
+        dilation: between two weights.
+    """
+
+    def __init__(self, before: int, after: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        padding = dilation * (kernel // 2)
+        self.convolution = nn.Conv2d(before, 2 * after, kernel, stride, padding, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [N, before, H, W] to [N, after, h, w]."""
+        feature, gate = self.convolution(x).chunk(2, 1)
+        return elu(feature) * gate.sigmoid()
+
+
+class GatedNetwork(Network):
+    """An image with holes to a whole one in [0, 1]; sides are multiples of 4.
+
+    Args:
+        channels: of what it is given beside the mask; further ones than the image's three may be noise.
+        width: feature maps of the first layer, four times as many in the middle; 48, and three quarters of it in the
+            published network.
+        dilations: of the layers in the middle.
+    """
+
+    def __init__(self, channels: int = 3, width: int = 36, dilations: tuple[int, ...] = DILATIONS) -> None:
+        super().__init__()
+        inner = 4 * width
+        self.layers = nn.Sequential(
+            GatedConv2d(channels + 2, width, 5),
+            GatedConv2d(width, 2 * width, stride=2),
+            GatedConv2d(2 * width, 2 * width),
+            GatedConv2d(2 * width, inner, stride=2),
+            GatedConv2d(inner, inner),
+            GatedConv2d(inner, inner),
+            *(GatedConv2d(inner, inner, dilation=dilation) for dilation in dilations),
+            GatedConv2d(inner, inner),
+            GatedConv2d(inner, inner),
+            nn.Upsample(scale_factor=2),
+            GatedConv2d(inner, 2 * width),
+            GatedConv2d(2 * width, 2 * width),
+            nn.Upsample(scale_factor=2),
+            GatedConv2d(2 * width, width),
+            GatedConv2d(width, width // 2),
+            nn.Conv2d(width // 2, 3, 3, padding=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, y: Tensor, hole: Tensor) -> Tensor:
+        """``y`` [N, channels, H, W] and ``hole`` [N, 1, H, W], True where it is missing, to x [N, 3, H, W].
+
+        The image's first three channels are hidden in the hole; a plane of ones tells a layer where the edge is.
+        """
+        check_halvings(y, 2)
+        given = torch.cat([masked_beside(y[:, :3], hole), y[:, 3:], torch.ones_like(y[:, :1])], 1)
+        return self.layers(given)
