@@ -1,4 +1,4 @@
-"""Which network ``atelier restore`` and ``translate`` apply, a run's, a checkpoint's or a shipped one, and its scale."""
+"""Which network ``atelier restore`` and ``translate`` apply: a run's, a checkpoint's or a shipped one; its scale."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
