@@ -68,7 +68,7 @@ class Bare:
         self.optimizer.step()
 
 
-def feeding_seconds(data: Noise, batches: int = 200) -> float:
+def feeding_seconds(data: PairDataModule, batches: int = 200) -> float:
     """Median seconds to cut one batch and make it floats."""
     stream, seconds = iter(data.train_dataloader()), []
     for _ in range(batches):
