@@ -45,6 +45,19 @@ def test_gradient_penalty_does_not_depend_on_x(norm: float) -> None:
     assert abs(GradientPenalty(2.0, target=0.0)(D, x, -x, None).item() - 2 * norm**2) < 1e-4
 
 
+@pytest.mark.parametrize("places", [1, 4, 16])
+def test_of_patches_an_images_logit_is_their_mean(places: int) -> None:
+    x = torch.randn(3, 5, dtype=torch.double, requires_grad=True)
+    w = torch.arange(5.0, dtype=torch.double)
+    logit = x @ w
+    patches = logit[:, None, None].expand(-1, places, places)  # which all say the same
+    assert R1(2.0)(patches, x).item() == pytest.approx(R1(2.0)(logit, x).item()) == pytest.approx(30.0)
+    one_place = torch.zeros(3, places, places, dtype=torch.double).index_put(
+        (torch.arange(3), torch.tensor(0), torch.tensor(0)), logit
+    )
+    assert R1(2.0)(one_place, x).item() == pytest.approx(30.0 / places**4)
+
+
 def test_lazy_penalties_are_scaled_and_wait_their_turn(tmp_path: Path) -> None:
     class Terms(GAN):
         def __init__(self) -> None:

@@ -82,7 +82,8 @@ def measure(rounds: int, warm_up: int, depth: int, width: int) -> dict[str, Any]
     """Train both for ``warm_up + rounds`` steps and compare the medians."""
     torch.manual_seed(0)
     data = Noise(patch=2**depth, turns="mirror", colour="rgb", batch_size=1)
-    G, D = (net.to(memory_format=torch.channels_last) for net in (UNet(depth, width=width), PatchGAN(width=width)))
+    G = UNet(depth, width=width).to(memory_format=torch.channels_last)
+    D = PatchGAN(width=width).to(memory_format=torch.channels_last)
     x, y = data.draw(torch.arange(32))[:2]
     turns = TurnByTurn(Bare(deepcopy(G), deepcopy(D), x, y), 1, warm_up)
     module = Pix2Pix(G, D, channels_last=True)

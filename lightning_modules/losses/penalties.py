@@ -18,8 +18,12 @@ Critic = Callable[[Tensor, Tensor | None], Tensor]
 
 
 def input_gradient(logits: Tensor, inputs: Tensor) -> Tensor:
-    """d(sum of ``logits``) / d(``inputs``), differentiable: [number of logits, inputs that each judges, ...]."""
-    (gradient,) = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
+    """d(sum of ``logits``) / d(``inputs``), differentiable: [number of logits, inputs that each judges, ...].
+
+    Of patches [N, h, w] an image's logit is their mean, as in the losses: weights mean the same whatever their number.
+    """
+    verdict = logits.flatten(1).mean(1) if logits.ndim > 1 else logits
+    (gradient,) = torch.autograd.grad(verdict.sum(), inputs, create_graph=True)
     return gradient.unflatten(0, (len(logits), -1))
 
 
