@@ -15,7 +15,7 @@ from experiments.look import Subject, find_subject
 from experiments.request import Request
 from experiments.restorers import load_restorer, restorer_names
 from experiments.weights import load_weights
-from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.base import Filler, Upscaler
 from lightning_modules.restoring import Reads, Restoring
 
 
@@ -109,6 +109,8 @@ def restoring(module: object) -> Restoring:
         UserError: it is of none.
     """
     if isinstance(module, Restoring):
+        if isinstance(module.net, Filler):
+            raise UserError(f"{type(module).__name__} fills holes, and a picture alone names none: `atelier test` it")
         return module
     raise UserError(f"{type(module).__name__} restores no pictures: give a run of a family such as SuperResolution")
 
