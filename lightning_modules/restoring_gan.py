@@ -65,7 +65,10 @@ class RestoringGAN(Restoring, JudgedModule):
 
     def g_loss(self, x: Tensor, y: Tensor, *parts: Tensor) -> Terms:
         """The losses between G(``y``) and ``x``, and the weighted verdict of D."""
-        fake = self.answer(x, y, *parts)
+        return self.answer_terms(self.answer(x, y, *parts), x, y, *parts)
+
+    def answer_terms(self, fake: Tensor, x: Tensor, y: Tensor, *parts: Tensor) -> Terms:
+        """The same, of an image ``fake`` [N, C, H, W] that G has made of ``y``."""
         terms = self.g_terms(x, fake, y, y)
         terms["g/adv"] = self.adversarial_weight * terms["g/adv"]
         return terms | {f"g/{name}": term for name, term in self.compare(fake.float(), x).items()}

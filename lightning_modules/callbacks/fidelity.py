@@ -151,8 +151,8 @@ class FidelityScores(Scores):
         checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.test``.
 
     Raises:
-        ValueError: for a shave below 0, or luma of what is not clamped or is aligned; in ``setup``, for a family that restores
-            nothing or data without pairs.
+        ValueError: for a shave below 0, or luma of what is not clamped or is aligned; in ``setup``, for a family that
+            restores nothing or data without pairs.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 Forms and weights are those of its released code, since they belong together: exposure by the squared distance and
 weight 10, colour by the root over squares of squares and weight 5, smoothness by squares and weight 200 (the paper's
-equations 5 to 8 have other forms and weights). Deviations: no difference to a border of zeros in the spatial term.
+equations have other forms and weights). Deviations: no difference to a border of zeros in the spatial term.
 """
 
 from abc import ABC, abstractmethod

@@ -217,6 +217,33 @@ class StereoUpscaler(MultiViewUpscaler):
     views = 2
 
 
+class Filler(Network):
+    """y, hole -> x: an image [N, 3, H, W] in [0, 1] with pixels that are missing to a whole one of the same size.
+
+    Attributes:
+        size: side of its images in px, where it knows one alone.
+    """
+
+    size: int | None = None
+
+    @abstractmethod
+    def forward(self, y: Tensor, hole: Tensor) -> Tensor:
+        """Map ``y`` [N, 3 or more, H, W], whose ``hole`` (bool [N, 1, H, W]) is True where it is missing, to x."""
+
+    def check(self, H: int, W: int) -> None:
+        """Raise ValueError where images of ``H`` x ``W`` px are none for this network."""
+        if self.size is not None and (self.size, self.size) != (H, W):
+            raise ValueError(
+                f"this {type(self).__name__} fills images of {self.size} x {self.size} px, not of {H} x {W}: set the "
+                "network's size, or data.init_args.patch and side"
+            )
+        if H % self.multiple or W % self.multiple:
+            raise ValueError(
+                f"{type(self).__name__} fills images whose sides are multiples of {self.multiple}, not of {H} x {W}: "
+                "set data.init_args.patch and side, or a smaller depth of the network"
+            )
+
+
 class Classifier(Network):
     """x -> class logits [N, K]; ``features`` is the tap that scores are measured on."""
 

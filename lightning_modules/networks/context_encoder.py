@@ -1,4 +1,4 @@
-"""The context encoder (Pathak et al. 2016, section 3.1): from the image around a hole, through a bottleneck, to the hole.
+"""The context encoder (Pathak et al. 2016, section 3.1): from what is around a hole, through a bottleneck, to the hole.
 
 Strided 4x4 convolutions with LeakyReLU and batch norm lead to maps of 4 x 4, a channel-wise fully connected layer
 connects all places of each map, and a 1x1 convolution the maps; transposed convolutions make the image. The published
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lightning_modules.networks.base import Network
+from lightning_modules.networks.base import Filler
 from lightning_modules.networks.init import DCGAN, Initialiser
 
 SLOPE, WIDEST, BOTTLENECK = 0.2, 8, 4  # px
@@ -36,7 +36,7 @@ class ChannelWise(nn.Module):
         return (torch.einsum("ncp,cpq->ncq", x.flatten(2), self.weight) + self.bias).view_as(x)
 
 
-class ContextEncoder(Network):
+class ContextEncoder(Filler):
     """An image of one size with a hole to a whole one in [0, 1].
 
     Args:
@@ -54,7 +54,8 @@ class ContextEncoder(Network):
         depth = (size // BOTTLENECK).bit_length() - 1
         if depth < 2 or size != BOTTLENECK * 2**depth:
             raise ValueError(f"size is {size}: a context encoder is of 16, 32, 64, ... px")
-        self.size, self.middle = size, middle
+        self.size: int = size
+        self.middle = middle
         maps = [3, *(width * min(2**i, WIDEST) for i in range(depth))]
         encoder = [
             layer
@@ -86,14 +87,12 @@ class ContextEncoder(Network):
 
     def forward(self, y: Tensor, hole: Tensor) -> Tensor:
         """``y`` [N, 3, size, size], of any colour in the hole, to x of that shape; ``hole`` [N, 1, size, size]."""
-        if y.shape[2:] != (self.size, self.size):
-            H, W = y.shape[2:]
-            raise ValueError(f"this ContextEncoder fills images of {self.size}x{self.size}, not of {H}x{W}: set size")
+        self.check(*y.shape[2:])
         made = self.decoder(self.bottleneck(self.encoder(y)))
         if not self.middle:
             return made
         border = self.size // 4
         inside = pad(torch.ones_like(made[:, :1]), [border] * 4)
-        if (hole & (inside == 0)).any():
+        if not self.training and (hole & (inside == 0)).any():  # a training step waits for no answer
             raise ValueError("a hole lies outside of the middle half: set middle to false, or the holes to CentreBox")
         return pad(made, [border] * 4) + y * (1 - inside)

@@ -13,8 +13,8 @@ the FFT is computed in full precision whatever the rest is, since half precision
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.base import Network
-from lightning_modules.networks.hole_inputs import check_halvings, masked_beside
+from lightning_modules.networks.base import Filler
+from lightning_modules.networks.hole_inputs import masked_beside
 from lightning_modules.networks.spectral import full_precision
 
 Parts = tuple[Tensor, Tensor]  # local and global
@@ -104,7 +104,7 @@ class FourierBlock(nn.Module):
         return parts[0] + local, parts[1] + spread
 
 
-class FourierNetwork(Network):
+class FourierNetwork(Filler):
     """An image with holes to a whole one in [0, 1]: halvings, blocks of Fourier convolutions, enlargements.
 
     Args:
@@ -123,7 +123,7 @@ class FourierNetwork(Network):
         far = int(maps[-1] * spread)
         if not 0 < far < maps[-1]:
             raise ValueError(f"spread is {spread}: give a share of the maps that leaves some to either part")
-        self.depth, self.sizes = depth, (maps[-1] - far, far)
+        self.multiple, self.sizes = 2**depth, (maps[-1] - far, far)
         self.down = nn.Sequential(
             *normed(reflecting(4, width, 7)),
             *(layer for i in range(depth) for layer in normed(reflecting(maps[i], maps[i + 1], 3, 2))),
@@ -137,7 +137,7 @@ class FourierNetwork(Network):
 
     def forward(self, y: Tensor, hole: Tensor) -> Tensor:
         """``y`` [N, 3, H, W] and ``hole`` [N, 1, H, W], True where it is missing, to x [N, 3, H, W]."""
-        check_halvings(y, self.depth)
+        self.check(*y.shape[2:])
         local, spread = self.down(masked_beside(y, hole)).split(self.sizes, 1)
         parts = self.blocks((local, spread))
         return self.last(self.up(torch.cat(parts, 1)))

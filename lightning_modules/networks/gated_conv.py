@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
-from lightning_modules.networks.base import Network
-from lightning_modules.networks.hole_inputs import check_halvings, masked_beside
+from lightning_modules.networks.base import Filler
+from lightning_modules.networks.hole_inputs import masked_beside
 
 DILATIONS = (2, 4, 8, 16)
 
@@ -41,7 +41,7 @@ class GatedConv2d(nn.Module):
         return elu(feature) * gate.sigmoid()
 
 
-class GatedNetwork(Network):
+class GatedNetwork(Filler):
     """An image with holes to a whole one in [0, 1]; sides are multiples of 4.
 
     Args:
@@ -49,11 +49,16 @@ class GatedNetwork(Network):
         width: feature maps of the first layer, four times as many in the middle; 48, and three quarters of it in the
             published network.
         dilations: of the layers in the middle.
+
+    Raises:
+        ValueError: in ``forward``, other channels, or sides that are no multiples of 4.
     """
+
+    multiple = 4
 
     def __init__(self, channels: int = 3, width: int = 36, dilations: tuple[int, ...] = DILATIONS) -> None:
         super().__init__()
-        inner = 4 * width
+        self.channels, inner = channels, 4 * width
         self.layers = nn.Sequential(
             GatedConv2d(channels + 2, width, 5),
             GatedConv2d(width, 2 * width, stride=2),
@@ -79,6 +84,11 @@ class GatedNetwork(Network):
 
         The image's first three channels are hidden in the hole; a plane of ones tells a layer where the edge is.
         """
-        check_halvings(y, 2)
+        self.check(*y.shape[2:])
+        if y.shape[1] != self.channels:
+            raise ValueError(
+                f"this GatedNetwork is given {y.shape[1]} channels and takes {self.channels}: set its channels to the "
+                "image's 3 and the maps of noise beside it"
+            )
         given = torch.cat([masked_beside(y[:, :3], hole), y[:, 3:], torch.ones_like(y[:, :1])], 1)
         return self.layers(given)

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, relu
 
-from lightning_modules.networks.base import Network
-from lightning_modules.networks.hole_inputs import check_halvings
+from lightning_modules.networks.base import Filler
 
 SLOPE, WIDEST = 0.2, 8
 KERNELS = (7, 5, 5)  # of the encoder; 3 from there on
@@ -49,7 +48,7 @@ class PartialConv2d(nn.Module):
         return found, mask
 
 
-class PartialConvUNet(Network):
+class PartialConvUNet(Filler):
     """An image with holes to a whole one; sides are multiples of 2^depth.
 
     Args:
@@ -64,7 +63,7 @@ class PartialConvUNet(Network):
         super().__init__()
         if depth < 2:
             raise ValueError(f"depth is {depth}: this U-Net halves its image twice or more")
-        self.depth = depth
+        self.depth, self.multiple = depth, 2**depth
         maps = [3, *(width * min(2**i, WIDEST) for i in range(depth))]
         kernels = [*KERNELS, *[3] * depth][:depth]
         self.down = nn.ModuleList(PartialConv2d(maps[i], maps[i + 1], kernels[i], 2, bias=i == 0) for i in range(depth))
@@ -79,7 +78,7 @@ class PartialConvUNet(Network):
 
     def forward(self, y: Tensor, hole: Tensor) -> Tensor:
         """``y`` [N, 3, H, W] in [0, 1] and ``hole`` [N, 1, H, W], True where it is missing, to x [N, 3, H, W]."""
-        check_halvings(y, self.depth)
+        self.check(*y.shape[2:])
         x, known = y, (~hole).to(y.dtype)
         levels = []
         for layer, norm in zip(self.down, self.down_norms, strict=True):
