@@ -236,8 +236,8 @@ def test_names_tell_aligned_scores_apart():
 def test_the_callback_scores_both(made, capsys):
     assert main(["test", DARK, *HERE]) == 0
     scores = said(capsys)
-    names = {f"test/Made-dark0/{name}@rgb{end}" for name in ("psnr", "ssim") for end in ("", "-aligned")}
-    assert set(scores) == names
+    names = {f"{name}@rgb{end}" for name in ("psnr", "ssim") for end in ("", "-aligned")}
+    assert set(scores) == {f"test/Made-dark0/{name}" for name in (*names, "mae@rgb", "swd", "spectrum")}
     pairs = dark().pairs()[0].pairs
     for end, protocol in (("", FidelityProtocol()), ("-aligned", FidelityProtocol(aligned=True))):
         by_hand = np.mean([fidelity(y, x, protocol)[f"psnr@rgb{end}"] for x, y in pairs])
