@@ -55,12 +55,16 @@ class DamagedImages(PairDataModule):
     def as_pairs(self, image: Pair) -> list[Pair]:
         """What is trained on of one image."""
 
+    def sized(self, image: Pair) -> Tensor:
+        """What of a test image is looked at, uint8 [1, C, H, W]: all of it."""
+        return image.x
+
     @cached_property
     def test_sets(self) -> list[PairSet]:
         """Every test set at every level, held in memory."""
         sets = []
         for name, folder in zip(self.names, self.test, strict=True):
-            images = [pair.x for pair in self.images([folder], "test")]
+            images = [self.sized(image) for image in self.images([folder], "test")]
             for i, level in enumerate(self.test_levels):
                 sets.append(PairSet(f"{name}-{level}", 1, [(x, self.at_level(x, i)) for x in images]))
         return sets

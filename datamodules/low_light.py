@@ -11,7 +11,6 @@ order of the files nor others beside it change it.
 
 import zlib
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from datamodules.functional.keys import key
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_to
 from datamodules.paired_files import Namesakes, PairedFiles
-from datamodules.pairs import Colour, PairSet
+from datamodules.pairs import Colour
 from datamodules.patches import Pair, Turns
 from datamodules.translation import Direction, TranslationPairs
 
@@ -116,15 +115,6 @@ class LowLightImages(DamagedImages):
     def test_levels(self) -> list[str]:
         """The one darkness of tests, by its seed."""
         return [f"dark{self.test_seed}"]
-
-    @cached_property
-    def test_sets(self) -> list[PairSet]:
-        """Every test set, held in memory."""
-        sets = []
-        for name, folder in zip(self.names, self.test, strict=True):
-            images = [self.sized(image) for image in self.images([folder], "test")]
-            sets.append(PairSet(f"{name}-{self.test_levels[0]}", 1, [(x, self.at_level(x, 0)) for x in images]))
-        return sets
 
     def sized(self, image: Pair) -> Tensor:
         """The middle square of a test image, ``side`` px wide; all of it where there is no ``side``."""

@@ -5,8 +5,7 @@
 
 (eq. 3 and section 5.2; all distances are means over pixels). G makes x of y, F makes y of x. As in the published code G
 and F learn first, and the discriminators then see the images of that same pass, by way of two histories: nothing is
-generated twice. Deviation: D's loss is whole where the paper halves it, which Adam hardly
-notices.
+generated twice. Deviation: D's loss is whole where the paper halves it, which Adam hardly notices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -187,6 +186,7 @@ class CycleGAN(Restoring, TwoPlayerModule):
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Any:
         """Both answers; of the first set the first ones are kept for the pictures, with what becomes of them again."""
+        self.seed_answer(batch_idx, dataloader_idx)
         x, y = batch[:2]
         made_x, made_y = self.answers(batch)
         if dataloader_idx == 0 and batch_idx < PICTURES:

@@ -50,7 +50,6 @@ def test_a_conditional_d_sees_both_images() -> None:
     assert torch.equal(plain, D(x, y))
     with pytest.raises(ValueError, match="a conditional PatchGAN needs the image"):
         D(x)
-    assert torch.equal(PatchGAN(1, 0, 1, 4, init=nn.Identity())(x, y).isfinite(), torch.ones(2, 14, 14).bool())  # type: ignore[arg-type]
 
 
 def test_every_parameter_and_none_of_the_inputs() -> None:
