@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from datamodules.functional.quantise import to_uint8
 from datamodules.functional.resize import bicubic_by, bicubic_floats
@@ -94,6 +95,35 @@ def test_srcnn_pads_nothing_in_training_and_keeps_the_size_elsewhere():
     assert net.train()(y, 3).shape == (1, 1, 21, 21)  # 33 - 12
     inner = net(y, 3)
     assert torch.allclose(net.eval()(y, 3)[..., 6:27, 6:27], inner, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(
+    "make", [lambda scale: FSRCNN(scale, d=6, s=4, m=1), lambda scale: ESPCN(scale, widths=(6, 4))]
+)
+def test_a_patch_teaches_nothing_of_a_border_that_is_not_there(make, scale):
+    net = make(scale)
+    y = torch.rand(1, 1, 20, 19, generator=torch.Generator().manual_seed(0))
+    cut = net.reach * scale
+    inner = net.train()(y, scale)
+    assert inner.shape == (1, 1, 20 * scale - 2 * cut, 19 * scale - 2 * cut)
+    ring = 3 * scale
+    for whole in (net.eval()(y, scale), net(pad(y, (3,) * 4), scale)[..., ring:-ring, ring:-ring]):
+        assert torch.allclose(whole[..., cut:-cut, cut:-cut], inner, atol=1e-6)
+    level = net(torch.full_like(y, 0.5), scale)  # a flat image has no border either
+    one = level[..., :scale, :scale]
+    assert torch.allclose(level, one.repeat(1, 1, 20, 19), atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_fsrcnn_reads_as_far_to_one_side_as_to_the_other(scale):
+    net = FSRCNN(scale, d=6, s=4, m=1)
+    nn.init.normal_(net.enlarge.weight, 0.0, 0.1)
+    y = torch.rand(1, 1, 20, 20, dtype=torch.double).requires_grad_()
+    middle = net.double().eval()(y, scale)[0, 0, 10 * scale : 11 * scale, 10 * scale : 11 * scale]
+    seen = torch.autograd.grad(middle.sum(), y)[0][0, 0].ne(0).nonzero()
+    assert seen.amin(0).tolist() == [10 - net.reach] * 2
+    assert seen.amax(0).tolist() == [10 + net.reach] * 2
 
 
 class Whole(Upscaler):

@@ -27,7 +27,7 @@ from lightning_modules.losses.reconstruction import MSE
 from lightning_modules.networks.fsrcnn import FSRCNN
 from lightning_modules.super_resolution import SuperResolution
 
-SCALE, PATCH, MARGIN = 3, 48, 6
+SCALE, PATCH = 3, 75
 
 
 class Noise(PairDataModule):
@@ -48,8 +48,8 @@ class Bare:
 
     Args:
         net: the network.
-        x: patches, floats [M, 1, 48, 48].
-        y: what they are made of, floats [M, 1, 16, 16].
+        x: patches, floats [M, 1, 75, 75].
+        y: what they are made of, floats [M, 1, 25, 25].
         batch: patches a step.
     """
 
@@ -61,8 +61,8 @@ class Bare:
         """One step."""
         index = torch.randint(len(self.x), (self.batch,))
         x, y = (t[index].contiguous(memory_format=torch.channels_last) for t in (self.x, self.y))
-        inner = slice(MARGIN, PATCH - MARGIN)
-        loss = mse_loss(self.net(y, SCALE)[..., inner, inner], x[..., inner, inner])
+        inner = slice(self.net.reach * SCALE, PATCH - self.net.reach * SCALE)
+        loss = mse_loss(self.net(y, SCALE), x[..., inner, inner])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -85,7 +85,7 @@ def measure(rounds: int, warm_up: int, batch: int) -> dict[str, Any]:
     net = FSRCNN(SCALE).to(memory_format=torch.channels_last)
     x, y = data.draw(torch.arange(2048) % 91)
     turns = TurnByTurn(Bare(deepcopy(net), x, y, batch), 1, warm_up)
-    module = SuperResolution(net, losses=[MSE()], margin=MARGIN, channels_last=True)
+    module = SuperResolution(net, losses=[MSE()], channels_last=True)
     with tempfile.TemporaryDirectory() as folder:
         trainer_of(Path(folder), turns, warm_up + rounds, bf16=False).fit(module, datamodule=data)
     network = f"FSRCNN(56, 12, 4) x{SCALE}, batch {batch}, patches of {PATCH} px"

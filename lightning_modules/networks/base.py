@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from lightning_modules.networks.latents import Gaussian, Latent
 
@@ -162,13 +163,20 @@ class Upscaler(Network):
 
     Attributes:
         scales: those that it knows; None is any.
+        reach: how far around itself a pixel of the result reads, where the convolutions pad nothing.
     """
 
     scales: tuple[int, ...] | None = None
+    reach: int = 0
 
     @abstractmethod
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """Map ``y`` [N, C, h, w] to [N, C, h scale, w scale]."""
+
+    def bordered(self, x: Tensor) -> Tensor:
+        """``x`` [N, C, H, W] with its border repeated ``reach`` times, so that convolutions which pad nothing keep its
+        size; in training as it is, so that a patch teaches nothing made up, and the result is smaller."""
+        return x if self.training else pad(x, (self.reach,) * 4, mode="replicate")
 
 
 class Alignment(NamedTuple):

@@ -1,7 +1,7 @@
 """ESPCN (Shi et al. 2016, "Real-time single image and video super-resolution", sections 2, 3.1): sub-pixel convolution.
 
 Three convolutions at the small size, the last with scale^2 channels for each of the image's, which are then rearranged
-into the large image.
+into the large image. In training they pad nothing; elsewhere the image's border is repeated, and the size kept.
 """
 
 from torch import Tensor, nn
@@ -30,15 +30,14 @@ class ESPCN(Upscaler):
         init: Initialiser | None = None,
     ) -> None:
         super().__init__()
-        self.scales = (scale,)
+        self.scales, self.reach = (scale,), sum(kernel // 2 for kernel in kernels)
         ends = (channels, *widths, channels * scale**2)
         first, second, third = (
-            nn.Conv2d(before, after, kernel, padding=kernel // 2)
-            for before, after, kernel in zip(ends, ends[1:], kernels, strict=False)
+            nn.Conv2d(before, after, kernel) for before, after, kernel in zip(ends, ends[1:], kernels, strict=False)
         )
         self.layers = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), third, nn.PixelShuffle(scale))
         self.apply(init or Xavier())
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
-        """``y`` [N, C, h, w] to [N, C, h scale, w scale]."""
-        return self.layers(y)
+        """``y`` [N, C, h, w] to [N, C, h scale, w scale]; in training ``reach`` small pixels less at each side."""
+        return self.layers(self.bordered(y))

@@ -6,7 +6,6 @@ Deviations: weights start from He's fan-in normal, not N(0, 0.001), and enlargem
 """
 
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from datamodules.functional.resize import bicubic_floats
 from lightning_modules.networks.base import Upscaler
@@ -43,8 +42,6 @@ class SRCNN(Upscaler):
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """``y`` [N, C, h, w] to [N, C, h scale, w scale]; in training ``reach`` pixels less at each side."""
-        x = bicubic_floats(y, scale)
-        if not self.training:
-            x = pad(x, (self.reach,) * 4, mode="replicate")
+        x = self.bordered(bicubic_floats(y, scale))
         first, second, third = self.layers
         return third(second(first(x).relu()).relu())
