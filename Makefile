@@ -9,7 +9,7 @@ train: .venv/ready
 	$(ATELIER) fit gan/dcgan_digits
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .
