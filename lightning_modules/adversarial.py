@@ -126,10 +126,9 @@ class TwoPlayerModule(AtelierModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""
-        opt_d, *others = self.players()
-        self.stop_clock(*others)
+        self.stop_clock(*self.players()[1:])
         batch = channels_last(batch) if self.uses_channels_last else batch
-        self.update(opt_d, self.d_loss, batch)
+        self.update_discriminator(batch)
         self.count_images(len(batch[0]))
         if self.global_step % self.n_critic == 0:  # not batch_idx, which restarts each epoch
             for _ in range(self.n_gen):
@@ -137,6 +136,10 @@ class TwoPlayerModule(AtelierModule):
             self.g_step += self.n_gen
             self.update_ema()
         self.finish_step()
+
+    def update_discriminator(self, batch: Sequence[Tensor]) -> None:
+        """One update of D, which moves the clock."""
+        self.update(self.players()[0], self.d_loss, batch)
 
     def update_generator(self, batch: Sequence[Tensor]) -> None:
         """One update of G; a third player's stands beside it."""

@@ -102,9 +102,13 @@ class JudgedModule(TwoPlayerModule):
             optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
         return optimizers
 
+    def due_penalties(self) -> list[Penalty]:
+        """Those that D's objective has in this step."""
+        return [penalty for penalty in self.penalties if penalty.due(self.global_step)]
+
     def d_terms(self, x: Tensor, fake: Tensor, y: Tensor) -> Terms:
         """D's objective on the reals ``x`` [N, ...] and ``fake`` [N, ...], both of ``y``."""
-        due = [penalty for penalty in self.penalties if penalty.due(self.global_step)]
+        due = self.due_penalties()
         judged = self.judge(x, fake, y, [penalty for penalty in due if isinstance(penalty, PointPenalty)])
         self.augment.observe(judged.real, len(y) // self.judgements)
         self.watch("d/real", judged.real)
@@ -212,13 +216,18 @@ class GAN(AdversarialModule, JudgedModule):
     def d_loss(self, x: Tensor, y: Tensor) -> Terms:
         """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
         with torch.no_grad():
-            fake = self.G(self.G.sample_z(len(x)), y)
+            fake = self.make_fakes(y)
         return self.d_terms(x, fake, y)
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
         y_fake = torch.cat([y] * self.g_batch_factor)
-        return self.g_terms(x, self.G(self.G.sample_z(len(y_fake)), y_fake), y, y_fake)
+        return self.g_terms(x, self.make_fakes(y_fake), y, y_fake)
+
+    def make_fakes(self, y: Tensor) -> Tensor:
+        """G's samples of fresh noise for the labels ``y`` [N]: [N, *out_shape]."""
+        images: Tensor = self.G(self.G.sample_z(len(y)), y)
+        return images
 
 
 @torch.no_grad()

@@ -108,6 +108,28 @@ class TwoHeadedDiscriminator(Discriminator):
         """Both heads' answers to ``x`` [N, C, H, W] in one pass; the logits are those of ``forward``."""
 
 
+class StyledGenerator(Generator):
+    """G whose layers have styles: z, y -> w -> x, and each layer may have another w.
+
+    Attributes:
+        num_styles: layers that have one.
+        mapping: z, y -> w [N, w_dim].
+        synthesis: styles [N, num_styles, w_dim] -> x.
+    """
+
+    num_styles: int
+    mapping: nn.Module
+    synthesis: nn.Module
+
+    @abstractmethod
+    def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The styles [N, num_styles, w_dim] of ``z`` [N, z_dim] and a condition ``y``."""
+
+    @abstractmethod
+    def mixed_styles(self, z: Tensor, other: Tensor, y: Tensor | None, crossing: Tensor) -> Tensor:
+        """The styles of ``z`` up to the layer ``crossing`` (integers, [] or [N, 1]), from there those of ``other``."""
+
+
 class FeedbackGenerator(Generator):
     """G that can look at its image again: what is said of the first image goes into the second.
 
@@ -250,6 +272,18 @@ class Filler(Network):
                 f"{type(self).__name__} fills images whose sides are multiples of {self.multiple}, not of {H} x {W}: "
                 "set data.init_args.patch and side, or a smaller depth of the network"
             )
+
+
+class TwoStageFiller(Filler):
+    """A filler whose first stage makes a coarse image and whose second refines it; losses look at both."""
+
+    @abstractmethod
+    def stages(self, y: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+        """The coarse and the refined image, each as ``forward`` gives the refined one."""
+
+    def forward(self, y: Tensor, hole: Tensor) -> Tensor:
+        """Map ``y`` [N, 3 or more, H, W] and its ``hole`` [N, 1, H, W] to the refined x."""
+        return self.stages(y, hole)[1]
 
 
 class Classifier(Network):
