@@ -1,6 +1,6 @@
 """StyleGAN2 (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", sections 3.1 and 3.2).
 
-A GAN with mixed styles, path length regularisation, and regularisers that are steps of their own: after each
+StyleGAN with path length regularisation and regularisers that are steps of their own: after each
 ``every``-th update of a player its regulariser, times ``every``, is minimised by one more step of the same optimizer.
 Adam would then take i + 1 steps for i updates, so that its learning rate and betas are corrected (appendix B):
 
@@ -18,38 +18,33 @@ from torch.optim import Adam, Optimizer
 
 from lightning_modules.adversarial import Terms
 from lightning_modules.base import OptimizerCallable
-from lightning_modules.gan import GAN
-from lightning_modules.losses.adversarial import NonSaturating
 from lightning_modules.losses.path_length import PathLength
 from lightning_modules.losses.penalties import R1, Penalty, PointPenalty
 from lightning_modules.networks.base import Discriminator, StyledGenerator
+from lightning_modules.stylegan import StyleGAN
 
 RATE, BETAS = 2.5e-3, (0.0, 0.99)
 
 
-class StyleGAN2(GAN):
+class StyleGAN2(StyleGAN):
     """G of styles and D under the non-saturating loss, R1 and path length.
 
     Args:
         generator: G, whose layers have styles.
         discriminator: D(x, y) -> logits.
-        mixing: share of the batches in which the later layers have the styles of another z.
         path_length: the regulariser of G; None leaves it out.
         penalties: of D, at the reals or at the fakes; R1 with weight 10 at each 16th step unless given.
-        **judged: the arguments of ``GAN``; Adam with 0.0025, 0 and 0.99 unless given.
+        **judged: the arguments of ``StyleGAN``; Adam with 0.0025, 0 and 0.99 unless given.
 
     Raises:
-        ValueError: a share that is none, penalties that choose points of their own, or such as are due at other steps
+        ValueError: penalties that choose points of their own, or such as are due at other steps
             than each other; an optimizer without betas to correct.
     """
-
-    G: StyledGenerator
 
     def __init__(
         self,
         generator: StyledGenerator,
         discriminator: Discriminator,
-        mixing: float = 0.9,
         path_length: PathLength | None = None,
         penalties: Sequence[Penalty] | None = None,
         d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=RATE, betas=BETAS),
@@ -62,37 +57,15 @@ class StyleGAN2(GAN):
             raise ValueError(
                 "StyleGAN2's penalties are one more step of D: give such as R1 and R2, all with the same `every`"
             )
-        if not 0 <= mixing <= 1:
-            raise ValueError(f"mixing is {mixing}: give a share of the batches, from 0 to 1")
         super().__init__(
             generator,
             discriminator,
-            loss=judged.pop("loss", None) or NonSaturating(),
             penalties=penalties,
             d_optimizer=lazily(d_optimizer, *intervals),
             g_optimizer=lazily(g_optimizer, *([] if path_length is None else [path_length.every])),
             **judged,
         )
-        self.mixing, self.path_length = mixing, path_length
-
-    @property
-    def networks(self) -> list[nn.Module]:
-        """G's two, which are called by themselves, and D."""
-        return [self.G.mapping, self.G.synthesis, self.D]
-
-    # --- styles -----------------------------------------------------------------------------------------------
-
-    def make_fakes(self, y: Tensor) -> Tensor:
-        """G's samples of fresh noise for the labels ``y`` [N], their styles mixed or not: [N, *out_shape]."""
-        return self.G.synthesis(self.styles(y)) if self.mixing else super().make_fakes(y)
-
-    def styles(self, y: Tensor) -> Tensor:
-        """Those of fresh noise for ``y`` [N]: [N, styles, w_dim]."""
-        z, other = self.G.sample_z(len(y)), self.G.sample_z(len(y))
-        layers = self.G.num_styles
-        crossing = torch.randint(1, layers, (), device=y.device)
-        mixed = torch.rand((), device=y.device) < self.mixing
-        return self.G.mixed_styles(z, other, y, torch.where(mixed, crossing, layers))
+        self.path_length = path_length
 
     # --- regularisers, each a step of its own --------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.path_length import PathLength, path_lengths
 from lightning_modules.losses.penalties import R1, R2, GradientPenalty, input_gradient, squared_norm
-from lightning_modules.networks.stylegan2 import StyleGAN2Generator, Widths
+from lightning_modules.networks.resolutions import Widths
+from lightning_modules.networks.stylegan2 import StyleGAN2Generator
 from lightning_modules.networks.stylegan_discriminator import StyleGAN2Discriminator
 from lightning_modules.stylegan2 import StyleGAN2, lazily
 

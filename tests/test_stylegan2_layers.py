@@ -11,8 +11,10 @@ from torch.nn.functional import conv2d
 
 from lightning_modules.networks.equalised import EqualisedConv2d, EqualisedLinear, Leaky, MinibatchDeviation, PixelNorm
 from lightning_modules.networks.fir import FIR
+from lightning_modules.networks.mapping import Mapping
 from lightning_modules.networks.modulated import ModulatedConv2d
-from lightning_modules.networks.stylegan2 import Mapping, StyleGAN2Generator, Widths
+from lightning_modules.networks.resolutions import Widths
+from lightning_modules.networks.stylegan2 import StyleGAN2Generator
 from lightning_modules.networks.stylegan_discriminator import StyleGAN2Discriminator
 
 TAPS = [(1.0, 3.0, 3.0, 1.0), (1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 2.0, 4.0, 5.0)]

@@ -110,11 +110,21 @@ class Hinge(AdversarialLoss):
 
 
 class Wasserstein(AdversarialLoss):
-    """The critic's score difference (Arjovsky et al. 2017, eq. 3); needs a Lipschitz constraint beside it."""
+    """The critic's score difference (Arjovsky et al. 2017, eq. 3); needs a Lipschitz constraint beside it.
+
+    Args:
+        drift: weight of D(x)^2, which keeps scores near 0 (Karras et al. 2018, appendix A.1: 0.001).
+    """
+
+    def __init__(self, drift: float = 0.0) -> None:
+        if drift < 0:
+            raise ValueError(f"Wasserstein: drift must not be negative, got {drift}")
+        self.drift = drift
 
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
-        """D(G(z)) - D(x)."""
-        return fake.mean() - real.mean()
+        """D(G(z)) - D(x) + drift D(x)^2."""
+        loss = fake.mean() - real.mean()
+        return loss + self.drift * real.square().mean() if self.drift else loss
 
     def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
         """-D(G(z))."""

@@ -130,6 +130,18 @@ class StyledGenerator(Generator):
         """The styles of ``z`` up to the layer ``crossing`` (integers, [] or [N, 1]), from there those of ``other``."""
 
 
+class Growing(nn.Module):
+    """A network that grows in training, from its smallest resolution to its ``levels``-th.
+
+    Attributes:
+        levels: resolutions.
+        growth: how far it has grown: i is up to the resolution number i, from 0; a fraction fades the next one in.
+    """
+
+    levels: int
+    growth: float
+
+
 class FeedbackGenerator(Generator):
     """G that can look at its image again: what is said of the first image goes into the second.
 

@@ -1,106 +1,21 @@
 """StyleGAN2's generator (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", figure 2; the
 settings of Karras et al. 2020, "Training generative adversarial networks with limited data", appendix C).
 
-A mapping network makes w of z; each modulated convolution is styled by a w of its own, so that two z can be mixed.
-Every resolution adds its colours to the image so far (output skips), which is enlarged by a filter.
+Each modulated convolution is styled by a w of its own. Every resolution adds its colours to the image so far (output
+skips), which is enlarged by a filter.
 Deviation: what half precision needs is the clamp alone, since bfloat16 has the range of float32.
 """
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
-from lightning_modules.networks.base import StyledGenerator
-from lightning_modules.networks.conditional import given
-from lightning_modules.networks.equalised import EqualisedLinear, Leaky, PixelNorm
+from lightning_modules.networks.equalised import Leaky
 from lightning_modules.networks.fir import FIR
+from lightning_modules.networks.mapping import MappedGenerator, Mapping
 from lightning_modules.networks.modulated import ModulatedConv2d
-
-SMALLEST = 4  # px, where synthesis begins
-W_LR_MUL = 0.01  # of the mapping network
-
-
-class Widths(NamedTuple):
-    """How many feature maps a resolution has.
-
-    Args:
-        base: their number times the resolution; 32,768 is the published one, half of it below 512 px in ``auto``.
-        most: the greatest number.
-    """
-
-    base: int = 32768
-    most: int = 512
-
-    def at(self, side: int) -> int:
-        """The number at ``side`` px."""
-        return max(1, min(self.base // side, self.most))
-
-
-def levels(size: int) -> list[int]:
-    """The resolutions from 4 px to ``size``.
-
-    Raises:
-        ValueError: ``size`` is no power of two from 4 to 1024.
-    """
-    found = [SMALLEST * 2**i for i in range(9)]
-    if size not in found:
-        raise ValueError(f"size is {size}: StyleGAN's images are of 4, 8, 16, ... 1024 px")
-    return found[: found.index(size) + 1]
-
-
-class Mapping(nn.Module):
-    """z and a class to w: fully connected layers with LeakyReLU, z and the class's embedding each of length 1.
-
-    Args:
-        z_dim: length of z; 0 where classes alone are mapped.
-        w_dim: length of w.
-        layers: how many.
-        num_classes: K; none unless given.
-        lr_mul: how much faster than others these layers learn.
-        decay: of the running mean of w, which each forward pass in training moves; None keeps none.
-    """
-
-    w_mean: Tensor
-
-    def __init__(
-        self,
-        z_dim: int = 512,
-        w_dim: int = 512,
-        layers: int = 8,
-        num_classes: int | None = None,
-        lr_mul: float = W_LR_MUL,
-        decay: float | None = 0.995,
-    ) -> None:
-        super().__init__()
-        if not z_dim and num_classes is None:
-            raise ValueError("there is nothing to map: give z_dim or num_classes")
-        self.z_dim, self.num_classes, self.decay = z_dim, num_classes, decay
-        self.norm = PixelNorm()
-        self.embed = None if num_classes is None else EqualisedLinear(num_classes, w_dim)
-        given_dim = z_dim + (w_dim if num_classes is not None else 0)
-        sizes = [given_dim, *[w_dim] * layers]
-        self.layers = nn.Sequential(
-            *(
-                layer
-                for before, after in pairwise(sizes)
-                for layer in (EqualisedLinear(before, after, lr_mul=lr_mul), Leaky())
-            )
-        )
-        if decay is not None:
-            self.register_buffer("w_mean", torch.zeros(w_dim))
-
-    def forward(self, z: Tensor | None, y: Tensor | None = None) -> Tensor:
-        """``z`` [N, z_dim] and classes ``y`` [N] to w [N, w_dim]; in training the running mean follows."""
-        parts = [] if z is None else [self.norm(z.float())]
-        if self.embed is not None and self.num_classes is not None:
-            parts.append(self.norm(self.embed(one_hot(given(y), self.num_classes).to(self.embed.weight.dtype))))
-        w = self.layers(torch.cat(parts, 1))
-        if self.training and self.decay is not None:
-            self.w_mean.lerp_(w.detach().float().mean(0), 1 - self.decay)
-        return w
+from lightning_modules.networks.resolutions import SMALLEST, Widths, levels
 
 
 class StyledConv(nn.Module):
@@ -188,7 +103,7 @@ class Synthesis(nn.Module):
         return image
 
 
-class StyleGAN2Generator(StyledGenerator):
+class StyleGAN2Generator(MappedGenerator):
     """z, y -> x.
 
     Args:
@@ -204,8 +119,6 @@ class StyleGAN2Generator(StyledGenerator):
         truncation: how far from the mean w is in evaluation: 1 is all the way, 0 the mean itself.
     """
 
-    mapping: Mapping
-
     def __init__(
         self,
         size: int = 1024,
@@ -219,30 +132,6 @@ class StyleGAN2Generator(StyledGenerator):
         clamp: float | None = 256.0,
         truncation: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.z_dim, self.out_shape, self.num_classes = z_dim, (channels, size, size), num_classes
-        self.w_dim, self.truncation = w_dim, truncation
-        self.mapping = Mapping(z_dim, w_dim, mapping_layers, num_classes)
-        self.synthesis = Synthesis(size, channels, w_dim, widths, taps, clamp)
-        self.num_styles = self.synthesis.styles
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """``z`` [N, z_dim] and classes ``y`` [N] to images [N, *out_shape]."""
-        return self.synthesis(self.styles(z, y))
-
-    def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The same w for every layer: [N, styles, w_dim]; in evaluation truncated."""
-        return self.spread(self.mapping(z, y))
-
-    def mixed_styles(self, z: Tensor, other: Tensor, y: Tensor | None, crossing: Tensor) -> Tensor:
-        """The styles of ``z`` up to the layer ``crossing`` (integers, [] or [N, 1]), from there those of ``other``."""
-        both = self.mapping(torch.cat([z, other]), None if y is None else torch.cat([y, y]))
-        own, theirs = self.spread(both).chunk(2)
-        layer = torch.arange(self.num_styles, device=z.device)
-        return torch.where((layer < crossing)[..., None], own, theirs)
-
-    def spread(self, w: Tensor) -> Tensor:
-        """``w`` [N, w_dim], in evaluation truncated, for every layer: [N, styles, w_dim]."""
-        if not self.training and self.truncation != 1:
-            w = torch.lerp(self.mapping.w_mean.to(w.dtype), w, self.truncation)
-        return w[:, None].expand(-1, self.num_styles, -1)
+        mapping = Mapping(z_dim, w_dim, mapping_layers, num_classes)
+        synthesis = Synthesis(size, channels, w_dim, widths, taps, clamp)
+        super().__init__(mapping, synthesis, synthesis.styles, (channels, size, size), truncation)

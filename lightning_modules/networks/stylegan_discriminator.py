@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lightning_modules.networks.base import Discriminator
 from lightning_modules.networks.equalised import EqualisedConv2d, EqualisedLinear, Leaky, MinibatchDeviation
 from lightning_modules.networks.fir import FIR
-from lightning_modules.networks.stylegan2 import SMALLEST, Mapping, Widths, levels
+from lightning_modules.networks.mapping import Mapping
+from lightning_modules.networks.resolutions import SMALLEST, Widths, levels
 
 
 class Halve(nn.Module):

@@ -1,0 +1,57 @@
+"""StyleGAN (Karras et al. 2019, "A style-based generator architecture for GANs", section 3.1).
+
+A GAN whose generator has a style for each layer: in a share of the batches the later layers have the styles of another
+z, so that layers do not rely on each other's (mixing regularisation).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.gan import GAN
+from lightning_modules.networks.base import Discriminator, StyledGenerator
+
+
+class StyleGAN(GAN):
+    """G of styles against D.
+
+    Args:
+        generator: G, whose layers have styles.
+        discriminator: D(x, y) -> logits.
+        mixing: share of the batches in which the later layers have the styles of another z.
+        **judged: the arguments of ``GAN``.
+
+    Raises:
+        ValueError: a share that is none.
+    """
+
+    G: StyledGenerator
+
+    def __init__(
+        self, generator: StyledGenerator, discriminator: Discriminator, mixing: float = 0.9, **judged: Any
+    ) -> None:
+        super().__init__(generator, discriminator, **judged)
+        if not 0 <= mixing <= 1:
+            raise ValueError(f"mixing is {mixing}: give a share of the batches, from 0 to 1")
+        self.mixing = mixing
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """G's two, which are called by themselves, and D."""
+        return [self.G.mapping, self.G.synthesis, self.D]
+
+    def make_fakes(self, y: Tensor) -> Tensor:
+        """G's samples of fresh noise for the labels ``y`` [N], their styles mixed or not: [N, *out_shape]."""
+        images: Tensor = self.G.synthesis(self.styles(y))
+        return images
+
+    def styles(self, y: Tensor) -> Tensor:
+        """Those of fresh noise for ``y`` [N]: [N, styles, w_dim]."""
+        z = self.G.sample_z(len(y))
+        if not self.mixing:
+            return self.G.styles(z, y)
+        layers = self.G.num_styles
+        crossing = torch.randint(1, layers, (), device=y.device)
+        mixed = torch.rand((), device=y.device) < self.mixing
+        return self.G.mixed_styles(z, self.G.sample_z(len(y)), y, torch.where(mixed, crossing, layers))
