@@ -102,7 +102,7 @@ def draw_holes(kind: Holes, count: int, side: int, seed: int) -> Tensor:
 
 
 def read_holes(root: Path, folder: str, side: int) -> Tensor:
-    """The masks of a folder below ``root``, black where pixels are missing: bool [n, 1, side, side], by name.
+    """The masks of a folder below ``root``, white where pixels are missing: bool [n, 1, side, side], by name.
 
     Raises:
         FileNotFoundError: no folder; ValueError: no masks, or one of another size, that is not black and white, or
@@ -118,10 +118,10 @@ def read_holes(root: Path, folder: str, side: int) -> Tensor:
             )
         if not ((mask.x == 0) | (mask.x == 255)).all() or (mask.x != mask.x[:, :1]).any():
             raise ValueError(
-                f"{mask.name} has other values than black and white: give a mask of 0 (missing) and 255 (known)."
+                f"{mask.name} has other values than black and white: give a mask of 255 (missing) and 0 (known)."
             )
-        hole = mask.x[:, :1] == 0
+        hole = mask.x[:, :1] == 255
         if not hole.any() or hole.all():
-            raise ValueError(f"{mask.name} has {'only' if hole.any() else 'no'} missing pixels, which are black.")
+            raise ValueError(f"{mask.name} has {'only' if hole.any() else 'no'} missing pixels, which are white.")
         found.append(hole)
     return torch.cat(found)

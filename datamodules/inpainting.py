@@ -30,7 +30,7 @@ class HoledImages(PairDataModule):
     Args:
         holes: of training patches; of all kinds unless given.
         test_holes: of tests, each a set of its own, named after it; as in training where there is none.
-        masks: folders of masks below ``root``, black where pixels are missing, each a further test set: image i of a
+        masks: folders of masks below ``root``, white where pixels are missing, each a further test set: image i of a
             set has mask i, and after the last one the first again.
         fill: what y has in the hole: a colour, red, green and blue in [0, 1].
         train: folders of images below ``root`` to train on; none for what needs no training.

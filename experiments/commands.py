@@ -187,7 +187,10 @@ COMMANDS = {
         """  atelier restore RUN_DIR_OR_CKPT IMAGE_OR_FOLDER [options]
   atelier restore NAME IMAGE_OR_FOLDER [options]    with a network that is shipped
   atelier restore EXPERIMENT IMAGE_OR_FOLDER --ckpt FILE [options]
+  atelier restore RUN_DIR_OR_CKPT IMAGE_OR_FOLDER --mask MASK_OR_FOLDER [options]    with a network that fills holes
 
+  --mask PLACE         an image of the picture's size, 255 where pixels are missing and 0 elsewhere; or a folder with
+                       one for each picture, of its name but for the suffix; all other pixels stay as they are
   --out DIR            where the PNGs go, each under the name of its image (restored); none is overwritten
   --scale S            how many times as large, where the network knows several scales
   --ensemble           the mean over eight turns of the image: eight times the work

@@ -19,13 +19,15 @@ from datamodules.sources import Fault
 from experiments.errors import RunError, UserError, sentence_of
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.request import Request, new_path, number, read_request
+from experiments.restore_masks import AnyRestorer, applied, given, in_one_piece, with_masks
 from experiments.restore_networks import find_network, find_scale
 from experiments.restore_pictures import Picture, Pictures, eight_bit, find_pictures, reserved, save, side_by_side
 from experiments.train import say, show
+from lightning_modules.tools.filling import HoleFiller
 from lightning_modules.tools.restoration import Restorer, enlarged
 from lightning_modules.tools.tiles import STEPS, Tiling
 
-OWN = ("--out", "--scale", "--tile", "--overlap", "--ckpt", "--checkpoint")
+OWN = ("--out", "--mask", "--scale", "--tile", "--overlap", "--ckpt", "--checkpoint")
 FLAGS = ("--ensemble", "--strip")
 TILE = 256  # px
 STRIP = "-strip"
@@ -64,12 +66,20 @@ def restore(argv: Sequence[str]) -> int:
     out = out_folder(request.own.get("--out", "restored"))
     with users_mistakes():
         pictures = find_pictures(place, out)
+    if "--mask" in request.own:
+        pictures = with_masks(pictures, request.own["--mask"], out)
     found = find_network(request)
     scale = find_scale(found.network, numbers["--scale"])
-    with users_mistakes():
-        restorer = Restorer(found.network, found.reads, scale, "--ensemble" in request.flags, found.value_range)
-    tiling = cut(restorer, numbers["--tile"], numbers["--overlap"])
-    say(f"{found.title}: {in_words(restorer, tiling, '--ensemble' in request.flags)}")
+    ensemble = "--ensemble" in request.flags
+    restorer: AnyRestorer
+    if found.filling is not None:
+        restorer = HoleFiller(found.filling, found.hole_colour, ensemble)
+        tiling = in_one_piece(numbers["--tile"], numbers["--overlap"])
+    else:
+        with users_mistakes():
+            restorer = Restorer(found.network, found.reads, scale, ensemble, found.value_range)
+        tiling = cut(restorer, numbers["--tile"], numbers["--overlap"])
+    say(f"{found.title}: {in_words(restorer, tiling, ensemble)}")
     work(pictures, restorer, tiling, out, "--strip" in request.flags)
     return 0
 
@@ -99,7 +109,7 @@ def translate(argv: Sequence[str]) -> int:
     return 0
 
 
-def work(pictures: Pictures, restorer: Restorer, tiling: Tiling, out: Path, strip: bool) -> None:
+def work(pictures: Pictures, restorer: AnyRestorer, tiling: Tiling, out: Path, strip: bool) -> None:
     """Restore ``pictures``, and say where they are and what it took."""
     start = time.perf_counter()
     done = restore_all(pictures, restorer, tiling, out, strip)
@@ -159,9 +169,9 @@ def cut(restorer: Restorer, tile: int | None, overlap: int | None) -> Tiling:
     return Tiling(tile or TILE, seen.radius, seen.step)
 
 
-def in_words(restorer: Restorer, tiling: Tiling, ensemble: bool) -> str:
+def in_words(restorer: AnyRestorer, tiling: Tiling, ensemble: bool) -> str:
     """What is going to be done."""
-    parts = [f"x{restorer.scale}", f"reads {restorer.reads}"]
+    parts = ["fills holes"] if isinstance(restorer, HoleFiller) else [f"x{restorer.scale}", f"reads {restorer.reads}"]
     parts += ["eight turns"] if ensemble else []
     parts += (
         ["in one piece"] if tiling.tile is None else [f"tiles of {tiling.tile} px, {tiling.overlap} px around each"]
@@ -169,7 +179,7 @@ def in_words(restorer: Restorer, tiling: Tiling, ensemble: bool) -> str:
     return ", ".join(parts)
 
 
-def restore_all(pictures: Pictures, restorer: Restorer, tiling: Tiling, out: Path, strip: bool) -> Done:
+def restore_all(pictures: Pictures, restorer: AnyRestorer, tiling: Tiling, out: Path, strip: bool) -> Done:
     """Restore one picture after the other.
 
     Raises:
@@ -214,7 +224,9 @@ def note(done: Done, name: str, picture: Picture, result: Picture) -> None:
         done.lost.setdefault(what, []).append(name)
 
 
-def write(picture: Picture, restorer: Restorer, tiling: Tiling, path: Path, strip: bool, shown: str | None) -> Picture:
+def write(
+    picture: Picture, restorer: AnyRestorer, tiling: Tiling, path: Path, strip: bool, shown: str | None
+) -> Picture:
     """Restore ``picture`` into the file ``path``, and a strip beside it.
 
     Args:
@@ -227,17 +239,18 @@ def write(picture: Picture, restorer: Restorer, tiling: Tiling, path: Path, stri
 
     Raises:
         FileExistsError: one of the files exists.
+        BadImageError: the network takes no such picture, and why.
     """
     beside = path.with_stem(path.stem + STRIP)
     with reserved(path, *([beside] if strip else [])):
         progress = Progress(shown or "", tiling.count(*picture.pixels.shape[2:]), "tiles restored")
-        pixels = restorer.picture(picture.pixels, tiling, counting(progress) if shown else lambda: None)
+        pixels = applied(picture, restorer, tiling, counting(progress) if shown else lambda: None)
         progress.end()
         alpha = picture.alpha if picture.alpha is None else enlarged(picture.alpha, restorer.scale, tiling)
         result = replace(picture, pixels=pixels, alpha=alpha)
         save(result, path)
         if strip:
-            before = enlarged(eight_bit(picture.pixels), restorer.scale, tiling)
+            before = enlarged(given(picture), restorer.scale, tiling)
             save(Picture(side_by_side(before, eight_bit(pixels)), profile=picture.profile), beside)
     return result
 

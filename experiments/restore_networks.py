@@ -15,8 +15,10 @@ from experiments.look import Subject, find_subject
 from experiments.request import Request
 from experiments.restorers import load_restorer, restorer_names
 from experiments.weights import load_weights
-from lightning_modules.networks.base import Filler, Upscaler
+from lightning_modules.inpainting import Filling
+from lightning_modules.networks.base import Upscaler
 from lightning_modules.restoring import Reads, Restoring
+from lightning_modules.tools.filling import BLACK, Colour
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Found:
         title: what it is called.
         value_range: of what it is given and of what it makes.
         directions: it, and others of its family, by what they make.
+        filling: its family, where it fills holes.
+        hole_colour: what it is given in them.
     """
 
     network: nn.Module
@@ -36,6 +40,8 @@ class Found:
     title: str
     value_range: ValueRange = UNIT
     directions: Mapping[str, nn.Module] = field(default_factory=dict)
+    filling: Filling | None = None
+    hole_colour: Colour = BLACK
 
     def towards(self, wanted: str) -> "Found":
         """The same with the network that makes ``wanted``.
@@ -63,15 +69,20 @@ def find_network(request: Request, command: str = "restore") -> Found:
         if "--ckpt" in request.own or request.overrides:
             extra = "--ckpt" if "--ckpt" in request.own else request.overrides[0]
             raise UserError(f"{target} is shipped as it is: leave out {extra}")
+        if "--mask" in request.own:
+            raise UserError(f"{target} fills no holes: leave out --mask, or give a run of a family such as Inpainting")
         with users_mistakes():
             network, card = load_restorer(target)
         found = Found(network, card.reads, target)
     else:
         if not Path(target).exists() and "--ckpt" not in request.own:
             raise unknown(target, shipped)
-        found = of_run(find_subject(request, command))
+        found = of_run(find_subject(request, command), "--mask" in request.own)
     found = found.towards(request.own["--to"]) if "--to" in request.own else found
-    return replace(found, network=found.network.to("cuda" if torch.cuda.is_available() else "cpu"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if found.filling is not None:
+        found.filling.to(device)
+    return replace(found, network=found.network.to(device))
 
 
 def unknown(target: str, shipped: list[str]) -> UserError:
@@ -85,34 +96,44 @@ def unknown(target: str, shipped: list[str]) -> UserError:
     return UserError(f"{target} is no run directory, checkpoint or shipped network: {advice}")
 
 
-def of_run(subject: Subject) -> Found:
-    """The evaluated network of a run.
+def of_run(subject: Subject, masked: bool = False) -> Found:
+    """The evaluated network of a run; ``masked`` says whether pictures come with masks.
 
     Raises:
-        UserError: its family restores no pictures.
+        UserError: its family restores no such pictures.
     """
     cli = subject.cli
+    colour = cli.resolved["data"].get("init_args", {}).get("fill", BLACK)
     switch_off(cli, "data", *HOUSE)
     cli.config.trainer.logger = False
     cli.build()
-    module = restoring(cli.model)
+    module = restoring(cli.model, masked)
     load_weights(module, subject.checkpoint)
     title = f"{cli.config.experiment} ({module.weights_name} weights, {subject.which})"
     networks = module.directions
-    return Found(next(iter(networks.values())), module.colour, title, module.value_range, networks)
+    filling = module if isinstance(module, Filling) else None
+    network = next(iter(networks.values()))
+    return Found(network, module.colour, title, module.value_range, networks, filling, tuple(colour))
 
 
-def restoring(module: object) -> Restoring:
-    """``module`` itself, of a family that restores.
+def restoring(module: object, masked: bool = False) -> Restoring:
+    """``module`` itself, of a family that restores; one that fills holes if pictures are ``masked``, no such otherwise.
 
     Raises:
         UserError: it is of none.
     """
-    if isinstance(module, Restoring):
-        if isinstance(module.net, Filler):
-            raise UserError(f"{type(module).__name__} fills holes, and a picture alone names none: `atelier test` it")
-        return module
-    raise UserError(f"{type(module).__name__} restores no pictures: give a run of a family such as SuperResolution")
+    name = type(module).__name__
+    if not isinstance(module, Restoring):
+        raise UserError(f"{name} restores no pictures: give a run of a family such as SuperResolution")
+    fills = isinstance(module, Filling)
+    if fills and not masked:
+        raise UserError(
+            f"{name} fills holes, and a picture alone names none: `atelier restore RUN_DIR IMAGE_OR_FOLDER --mask"
+            " MASK_OR_FOLDER` says where they are"
+        )
+    if masked and not fills:
+        raise UserError(f"{name} fills no holes: leave out --mask, or give a run of a family such as Inpainting")
+    return module
 
 
 def find_scale(network: nn.Module, wanted: int | None) -> int:

@@ -33,12 +33,14 @@ class Picture:
         alpha: uint8 [1, 1, H, W], where there is any.
         profile: of its colours, as files carry it.
         lost: what of the file it does not have.
+        hole: bool [1, 1, H, W], True where pixels are missing, where a mask says so.
     """
 
     pixels: Tensor
     alpha: Tensor | None = None
     profile: bytes | None = None
     lost: tuple[str, ...] = ()
+    hole: Tensor | None = None
 
 
 class OneFile(FolderSource):

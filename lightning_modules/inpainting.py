@@ -9,6 +9,7 @@ counts little (Liu et al. 2018, eqs. 3 and 4: L1 with weight 6 in the hole and 1
 - ``hole_losses``: on the composed image, which is wrong in the hole alone;
 - ``valid_losses``: on x with the network's known pixels, which is wrong outside of the hole alone.
 
+Of a network of two stages they look at the coarse image, too, with the same weights (Yu et al. 2019, section 3.4).
 Total variation among the hole's losses is Liu et al.'s, up to what the network cannot change.
 The context encoder (Pathak et al. 2016) is ``InpaintingGAN`` with squared errors in the hole, LaMa (Suvorov et al.
 2022) with L1 outside of it. Deviations: D sees the whole composed image, the context encoder's sees the filled square;
@@ -25,7 +26,7 @@ from lightning_modules.adversarial import Terms
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import L1, ReconstructionLoss
-from lightning_modules.networks.base import Discriminator, Filler
+from lightning_modules.networks.base import Discriminator, Filler, Network, TwoStageFiller
 from lightning_modules.reconstruction import ReconstructionModule
 from lightning_modules.restoring import Restoring
 from lightning_modules.restoring_gan import RestoringGAN
@@ -92,6 +93,14 @@ class Filling(Restoring):
         terms |= {f"hole_{loss.name}": loss(inside, x) for loss in self.hole_losses}
         return terms | {f"valid_{loss.name}": loss(outside, x) for loss in self.valid_losses}
 
+    def fill(self, network: Network, given: tuple[Any, ...], x: Tensor, hole: Tensor) -> tuple[Tensor, Terms]:
+        """The ``network``'s image of ``given`` in training; and all losses of its coarse one, where it makes one."""
+        if not isinstance(network, TwoStageFiller):
+            return network(*given), {}
+        coarse, answer = network.stages(*given)
+        terms = self.compare_filled(coarse.float(), x, hole)
+        return answer, {f"coarse_{name}": term for name, term in terms.items()}
+
 
 class Inpainting(Filling, ReconstructionModule):
     """A network that fills holes, by its distance from x alone.
@@ -117,8 +126,9 @@ class Inpainting(Filling, ReconstructionModule):
 
     def terms(self, x: Tensor, y: Tensor, *parts: Tensor) -> dict[str, Tensor]:
         """Named scalar terms of the objective on images ``x`` [N, 3, H, W], ``y`` of them, and the hole."""
-        answer: Tensor = self.network(*self.inputs(x, y, *parts))
-        return self.compare_filled(answer.float(), x, parts[0])
+        given = self.inputs(x, y, *parts)
+        answer, coarse = self.fill(self.network, given, x, parts[0])
+        return self.compare_filled(answer.float(), x, parts[0]) | coarse
 
 
 class InpaintingGAN(Filling, RestoringGAN):
@@ -151,6 +161,12 @@ class InpaintingGAN(Filling, RestoringGAN):
             answer = self.answer(x, y, *parts)
         (hole,) = parts
         return self.d_terms(x, composed(answer, y, hole), hole.to(x.dtype))
+
+    def made_terms(self, given: tuple[Any, ...], x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Tensor, Terms]:
+        """The base's; and the losses between the coarse image and ``x``, if G makes one."""
+        fake, coarse = self.fill(self.G, given, x, parts[0])
+        terms = self.answer_terms(fake, x, y, *parts)
+        return fake, terms | {f"g/{name}": term for name, term in coarse.items()}
 
     def answer_terms(self, fake: Tensor, x: Tensor, y: Tensor, *parts: Tensor) -> Terms:
         """The losses between G's image ``fake`` and ``x``, and D's weighted verdict on the composed one."""

@@ -21,13 +21,11 @@ from lightning_modules.base import evaluating
 from lightning_modules.losses.bounds import ELBO, Bound
 from lightning_modules.losses.likelihoods import Gaussian, Likelihood
 from lightning_modules.losses.reconstruction import L1, ReconstructionLoss
+from lightning_modules.many_answers import ManyAnswers
 from lightning_modules.networks.base import Discriminator, Encoder, Generator, LatentEncoder, Network
 from lightning_modules.one_player import OnePlayerModule
-from lightning_modules.restoring import PICTURES, Restoring
 from lightning_modules.restoring_gan import RestoringGAN
 from lightning_modules.vae import Autoencoder
-
-DRAWS = 3  # answers of a row of pictures, beside that of z = 0
 
 
 class Answers(Network):
@@ -60,21 +58,16 @@ class Answers(Network):
         return images.unflatten(0, (n, len(y)))
 
 
-class ManyAnswers(Restoring):
+class Answering(ManyAnswers):
     """A family whose evaluated network is an ``Answers``."""
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """As in the base; in the pictures, draws stand between the answer and x."""
-        answer = super().validation_step(batch, batch_idx, dataloader_idx)
-        if dataloader_idx == 0 and batch_idx < PICTURES:
-            *front, x = self._shown[-1]
-            with evaluating(self.evaluated) as net:
-                drawn = cast(Answers, net).draws(batch[1][:1], DRAWS).float()
-            self._shown = (*self._shown[:-1], (*front, *drawn, x))
-        return answer
+    def draws(self, batch: Sequence[Tensor], n: int) -> Tensor:
+        """As the base."""
+        with evaluating(self.evaluated) as net:
+            return cast(Answers, net).draws(batch[1], n)
 
 
-class ImageVAE(ManyAnswers, OnePlayerModule):
+class ImageVAE(Answering, OnePlayerModule):
     """Encoder and decoder under one bound of log p(x | y).
 
     Args:
@@ -139,7 +132,7 @@ class ImageVAE(ManyAnswers, OnePlayerModule):
         return self.bound(inference, self.progress)
 
 
-class ImageLatentCycle(ManyAnswers, RestoringGAN):
+class ImageLatentCycle(Answering, RestoringGAN):
     """G(z, y) against D(x, y), with an encoder that finds z again.
 
     Args:

@@ -10,20 +10,22 @@ both distances means over values and batch, as in their code. Deviation: the los
 image alone, and so does D in G's step.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_modules.adversarial import Terms
-from lightning_modules.inpainting import InpaintingGAN
+from lightning_modules.inpainting import InpaintingGAN, composed
+from lightning_modules.many_answers import ManyAnswers
 from lightning_modules.networks.base import Discriminator, Filler, Network
 from lightning_modules.restoring_gan import RestoringGAN
 
 EPSILON = 1e-5  # as in the published code
 
 
-class RestorationGAN(RestoringGAN):
+class RestorationGAN(ManyAnswers, RestoringGAN):
     """G(z, y) against D(x, y).
 
     Args:
@@ -72,10 +74,10 @@ class RestorationGAN(RestoringGAN):
             return super().g_loss(x, y, *parts)
         batch = (x, y, *parts)
         z = torch.stack([self.draw_z(y), self.draw_z(y)])
-        first, second = (self.G(*self.inputs_with(one, *batch)) for one in z)
+        first, terms = self.made_terms(self.inputs_with(z[0], *batch), *batch)
+        second = self.G(*self.inputs_with(z[1], *batch))
         ratio = self.difference(first.float(), second.float(), *parts) / (z[0] - z[1]).abs().mean()
         self.watch("g/diversity_ratio", ratio.detach())
-        terms = self.answer_terms(first, *batch)
         return terms | {"g/diversity": self.diversity_weight / (ratio + EPSILON)}
 
     def difference(self, first: Tensor, second: Tensor, *parts: Tensor) -> Tensor:
@@ -83,15 +85,9 @@ class RestorationGAN(RestoringGAN):
         return (first - second).abs().mean()
 
     @torch.no_grad()
-    def sample_restorations(self, y: Tensor, n: int, *parts: Tensor) -> Tensor:
-        """``n`` restorations of each of ``y`` [N, C, H, W] by the evaluated G: [n, N, C, H, W].
-
-        Args:
-            y: the damaged images.
-            n: how many of each.
-            *parts: what else belongs to them, such as the hole.
-        """
-        return torch.stack([self.restore((y, y, *parts)) for _ in range(n)])
+    def draws(self, batch: Sequence[Tensor], n: int) -> Tensor:
+        """As the base."""
+        return torch.stack([self(*self.inputs(*batch)) for _ in range(n)])
 
     def examples(self, n: int) -> dict[str, Tensor | int]:
         """The base's, with noise beside y."""
@@ -118,3 +114,8 @@ class InpaintingRestorationGAN(RestorationGAN, InpaintingGAN):
         (hole,) = parts
         within = hole.expand_as(first)
         return ((first - second).abs() * within).sum() / within.sum().clamp(min=1)
+
+    def sample_restorations(self, y: Tensor, n: int, *parts: Tensor) -> Tensor:
+        """As the base; what is known of ``y`` stays as it is."""
+        drawn, (hole,) = super().sample_restorations(y, n, *parts), parts
+        return composed(drawn, y.expand_as(drawn), hole)

@@ -65,7 +65,12 @@ class RestoringGAN(Restoring, JudgedModule):
 
     def g_loss(self, x: Tensor, y: Tensor, *parts: Tensor) -> Terms:
         """The losses between G(``y``) and ``x``, and the weighted verdict of D."""
-        return self.answer_terms(self.answer(x, y, *parts), x, y, *parts)
+        return self.made_terms(self.inputs(x, y, *parts), x, y, *parts)[1]
+
+    def made_terms(self, given: tuple[Any, ...], x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Tensor, Terms]:
+        """What G makes of ``given`` in training, and the same terms of it."""
+        fake: Tensor = self.G(*given)
+        return fake, self.answer_terms(fake, x, y, *parts)
 
     def answer_terms(self, fake: Tensor, x: Tensor, y: Tensor, *parts: Tensor) -> Terms:
         """The same, of an image ``fake`` [N, C, H, W] that G has made of ``y``."""

@@ -164,8 +164,8 @@ def test_test_sets_hold_their_holes(tmp_path: Path) -> None:
 
 def test_masks_from_files(tmp_path: Path) -> None:
     for i in (1, 2):
-        mask = np.full((32, 32), 255, np.uint8)
-        mask[:4, : 8 * i] = 0
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:4, : 8 * i] = 255
         save(tmp_path / f"masks/{i}.png", mask)
     (one,) = images(pictures(tmp_path), masks=["masks"]).pairs()
     assert one.name == "test-masks"
@@ -176,7 +176,7 @@ def test_masks_from_files(tmp_path: Path) -> None:
 
 
 def mask_of(value: int, side: int = 32) -> Callable[[Path], None]:
-    pixels = np.full((side, side), 255, np.uint8)
+    pixels = np.zeros((side, side), np.uint8)
     pixels[:4] = value
     return lambda root: save(root / "masks/1.png", pixels)
 
@@ -184,9 +184,9 @@ def mask_of(value: int, side: int = 32) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("before", "settings", "words"),
     [
-        (mask_of(0, 30), {"masks": ["masks"]}, "1.png is 30 x 30 and test images are cut to 32 x 32: give masks of"),
-        (mask_of(9), {"masks": ["masks"]}, "other values than black and white: give a mask of 0"),
-        (mask_of(255), {"masks": ["masks"]}, "has no missing pixels"),
+        (mask_of(255, 30), {"masks": ["masks"]}, "1.png is 30 x 30 and test images are cut to 32 x 32: give masks of"),
+        (mask_of(9), {"masks": ["masks"]}, "other values than black and white: give a mask of 255"),
+        (mask_of(0), {"masks": ["masks"]}, "has no missing pixels"),
         (None, {"side": 48}, "3.png is 50 x 40, smaller than a square of 48: set data.init_args.side below"),
         (None, {"columns": (0.0, 0.5)}, "3.png is 25 x 40, smaller than a square of 32"),
         (None, {"patch": 48}, "0.png is 50 x 40, smaller than a patch of 48"),

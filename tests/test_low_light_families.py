@@ -21,7 +21,8 @@ from lightning_modules.ema import EMASettings
 from lightning_modules.losses.bounds import ELBO
 from lightning_modules.losses.likelihoods import Gaussian
 from lightning_modules.losses.reconstruction import L1, MSE
-from lightning_modules.low_light import DRAWS, Answers, ImageLatentCycle, ImageVAE
+from lightning_modules.low_light import Answers, ImageLatentCycle, ImageVAE
+from lightning_modules.many_answers import DRAWS
 from lightning_modules.networks.base import Discriminator, Encoder, Generator, LatentEncoder
 from lightning_modules.networks.image_conditional import NoiseBeside, PairEncoder, UnitRange
 from lightning_modules.networks.latent_cycle import DCGANEncoder

@@ -21,6 +21,7 @@ from lightning_modules.metrics.fidelity.distances import SetDistances
 from lightning_modules.metrics.fidelity.metrics import Fidelity, Measure
 from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
 from lightning_modules.metrics.fidelity.protocol import Colour, FidelityProtocol
+from lightning_modules.metrics.fidelity.spread import AnswerSpread
 from lightning_modules.metrics.fidelity.ssim import ssim
 from lightning_modules.metrics.fidelity.unclipped import UnclippedPSNR
 from lightning_modules.metrics.protocol import QUANTISATION
@@ -41,6 +42,15 @@ class Restores(typing.Protocol):
 
     def restore(self, batch: Sequence[Tensor]) -> Tensor:
         """Images [N, C, H, W] in ``value_range``, to be compared with ``batch[0]``."""
+        ...
+
+
+@typing.runtime_checkable
+class DrawsAnswers(typing.Protocol):
+    """What the callback asks of a family of which one image has many answers."""
+
+    def draws(self, batch: Sequence[Tensor], n: int) -> Tensor:
+        """``n`` answers to each image of a batch, [n, N, C, H, W]."""
         ...
 
 
@@ -107,6 +117,13 @@ class SetScores:
         self.distances = SetDistances().to(device) if distances else None
         self.aligned = Fidelity(replace(protocol, aligned=True), MEASURES).to(device) if aligned else None
         self.hole: Fidelity | None = None
+        self.spread: AnswerSpread | None = None
+
+    def update_spread(self, answers: Tensor, value_range: ValueRange, hole: Tensor | None) -> None:
+        """Add several answers to each image, [n, N, C, H, W]."""
+        if self.spread is None:
+            self.spread = AnswerSpread(hole is not None).to(answers.device)
+        self.spread.update(answers, value_range, hole)
 
     def update(self, made: Tensor, right: Tensor, value_range: ValueRange, hole: Tensor | None) -> None:
         """Add images [N, C, H, W] in ``value_range``, and which of their pixels were missing, if any."""
@@ -126,7 +143,7 @@ class SetScores:
 
     def as_floats(self) -> dict[str, float]:
         """The scores, over all ranks."""
-        found = (self.images, self.floats, self.aligned, self.hole, self.distances)
+        found = (self.images, self.floats, self.aligned, self.hole, self.distances, self.spread)
         return {name: value for metric in found if metric is not None for name, value in metric.as_floats().items()}
 
 
@@ -146,13 +163,15 @@ class FidelityScores(Scores):
             ``<set>/mae@<protocol>``, ``<set>/swd`` and ``<set>/spectrum``; for images of one size.
         aligned: score images brought to the right one's mean too, as ``<set>/psnr@<protocol>-aligned`` and so on; the
             names never mix, since alignment alone is worth 2 dB and more.
+        answers: drawn of each image where a family has many, for how far they are from each other: ``<set>/spread``, or
+            ``<set>/spread-hole`` and ``<set>/spread-known`` where pixels were missing. 0 draws none.
 
     Attributes:
         checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.test``.
 
     Raises:
-        ValueError: for a shave below 0, or luma of what is not clamped or is aligned; in ``setup``, for a family that
-            restores nothing or data without pairs.
+        ValueError: for a shave below 0, luma of what is not clamped or is aligned, or one answer; in ``setup``, for a
+            family that restores nothing or has one answer where several are asked, or data without pairs.
     """
 
     def __init__(
@@ -163,8 +182,12 @@ class FidelityScores(Scores):
         detail: bool = False,
         distances: bool = False,
         aligned: bool = False,
+        answers: int = 0,
     ) -> None:
         super().__init__()
+        if answers < 0 or answers == 1:
+            raise ValueError(f"fidelity.answers is {answers}: give 2 or more, which can differ, or 0")
+        self.answers = answers
         self.measures = MEASURES | (DETAIL if detail else {}) | (MAE if distances else {})
         self.distances, self.aligned = distances, aligned
         self.colour, self.shave, self.unclipped = colour, shave, unclipped
@@ -203,6 +226,8 @@ class FidelityScores(Scores):
             )
         if not isinstance(data, DataWithPairs):
             raise ValueError(f"fidelity: {type(data).__name__} has no pairs to compare; set it to null")
+        if self.answers and not isinstance(pl_module, DrawsAnswers):
+            raise ValueError(f"fidelity.answers: a {type(pl_module).__name__} has one answer to an image; set it to 0")
         self.sets = data.pairs()
         self.weights = pl_module.weights_name if next(pl_module.parameters(), None) is not None else None
 
@@ -239,6 +264,10 @@ class FidelityScores(Scores):
             if name not in self.scored:
                 self.scored[name] = self.fresh(data, made.device)
             self.scored[name].update(made, right, pl_module.value_range, hole)
+        if self.answers:
+            assert isinstance(pl_module, DrawsAnswers)
+            drawn = pl_module.draws(batch, self.answers)
+            self.scored[data.name].update_spread(drawn, pl_module.value_range, hole)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the scores and log them as ``val/...``."""

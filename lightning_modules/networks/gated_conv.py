@@ -5,8 +5,8 @@ A layer makes twice its maps: of each pair one is a gate (eq. 5),
     x' = ELU(W_f x) sigmoid(W_g x)
 
 so that the network learns where to look, instead of being told by a rule. The generator is the paper's coarse one: two
-halvings, dilated layers in the middle, nearest enlargement. Deviation: its second, refining network with contextual
-attention is not here; colours are in [0, 1], so the last layer ends in a sigmoid where theirs clips to [-1, 1].
+halvings, dilated layers in the middle, nearest enlargement; ``gated_refine`` has the second one that refines its image.
+Deviation: colours are in [0, 1], so the last layer ends in a sigmoid where theirs clips to [-1, 1].
 """
 
 import torch
@@ -60,23 +60,11 @@ class GatedNetwork(Filler):
         super().__init__()
         self.channels, inner = channels, 4 * width
         self.layers = nn.Sequential(
-            GatedConv2d(channels + 2, width, 5),
-            GatedConv2d(width, 2 * width, stride=2),
-            GatedConv2d(2 * width, 2 * width),
-            GatedConv2d(2 * width, inner, stride=2),
-            GatedConv2d(inner, inner),
-            GatedConv2d(inner, inner),
+            *halving(channels + 2, width),
             *(GatedConv2d(inner, inner, dilation=dilation) for dilation in dilations),
             GatedConv2d(inner, inner),
             GatedConv2d(inner, inner),
-            nn.Upsample(scale_factor=2),
-            GatedConv2d(inner, 2 * width),
-            GatedConv2d(2 * width, 2 * width),
-            nn.Upsample(scale_factor=2),
-            GatedConv2d(2 * width, width),
-            GatedConv2d(width, width // 2),
-            nn.Conv2d(width // 2, 3, 3, padding=1),
-            nn.Sigmoid(),
+            *enlarging(width),
         )
 
     def forward(self, y: Tensor, hole: Tensor) -> Tensor:
@@ -92,3 +80,29 @@ class GatedNetwork(Filler):
             )
         given = torch.cat([masked_beside(y[:, :3], hole), y[:, 3:], torch.ones_like(y[:, :1])], 1)
         return self.layers(given)
+
+
+def halving(before: int, width: int) -> list[nn.Module]:
+    """From ``before`` maps to 4 ``width`` maps of a quarter of the side."""
+    return [
+        GatedConv2d(before, width, 5),
+        GatedConv2d(width, 2 * width, stride=2),
+        GatedConv2d(2 * width, 2 * width),
+        GatedConv2d(2 * width, 4 * width, stride=2),
+        GatedConv2d(4 * width, 4 * width),
+        GatedConv2d(4 * width, 4 * width),
+    ]
+
+
+def enlarging(width: int) -> list[nn.Module]:
+    """From 4 ``width`` maps to an image in [0, 1] of four times the side."""
+    return [
+        nn.Upsample(scale_factor=2),
+        GatedConv2d(4 * width, 2 * width),
+        GatedConv2d(2 * width, 2 * width),
+        nn.Upsample(scale_factor=2),
+        GatedConv2d(2 * width, width),
+        GatedConv2d(width, width // 2),
+        nn.Conv2d(width // 2, 3, 3, padding=1),
+        nn.Sigmoid(),
+    ]

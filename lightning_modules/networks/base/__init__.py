@@ -1,0 +1,51 @@
+"""What a family may ask of a network: the base types that YAML files name and families import."""
+
+from lightning_modules.networks.base.generation import (
+    Decoder,
+    Discriminator,
+    Encoder,
+    FeedbackGenerator,
+    Generator,
+    Growing,
+    JointDiscriminator,
+    LatentEncoder,
+    StyledGenerator,
+    TwoHeadedDiscriminator,
+    Verdict,
+    draw_normal,
+)
+from lightning_modules.networks.base.network import (
+    Classifier,
+    Network,
+)
+from lightning_modules.networks.base.restoration import (
+    Alignment,
+    Filler,
+    MultiViewUpscaler,
+    StereoUpscaler,
+    TwoStageFiller,
+    Upscaler,
+)
+
+__all__ = [
+    "Alignment",
+    "Classifier",
+    "Decoder",
+    "Discriminator",
+    "Encoder",
+    "FeedbackGenerator",
+    "Filler",
+    "Generator",
+    "Growing",
+    "JointDiscriminator",
+    "LatentEncoder",
+    "MultiViewUpscaler",
+    "Network",
+    "StereoUpscaler",
+    "StyledGenerator",
+    "TwoHeadedDiscriminator",
+    "TwoStageFiller",
+    "Upscaler",
+    "Verdict",
+    "draw_normal",
+]
