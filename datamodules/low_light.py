@@ -24,7 +24,7 @@ from datamodules.functional.resize import bicubic_to
 from datamodules.paired_files import Namesakes, PairedFiles
 from datamodules.pairs import Colour
 from datamodules.patches import Pair, Turns
-from datamodules.translation import Direction, TranslationPairs
+from datamodules.translation import Direction, TranslationPairs, UnpairedImages
 
 Range = tuple[float, float]
 SIDE = 64  # px of a test image
@@ -180,3 +180,13 @@ class LowLightPairs(TranslationPairs):
     ) -> None:
         files = files or Namesakes("low", "high")
         super().__init__(train, test, files, direction, load, patch, turns, colour, batch_size, seed, device, root)
+
+
+class UnpairedLowLight(UnpairedImages):
+    """Feeds ``(x, y)`` in [0, 1] that do not belong together: x in normal light, y in low light.
+
+    As EnlightenGAN (Jiang et al. 2021) has them: a folder with ``trainA`` (dark), ``trainB`` (bright), ``testA`` and
+    ``testB``. The arguments are UnpairedImages'.
+    """
+
+    value_range: ValueRange = UNIT

@@ -7,13 +7,14 @@ import pytest
 import torch
 from command_line import place
 from test_cyclegan import CutOff, Gain, Mean, flat
-from test_low_light import dark, made
+from test_low_light import dark, drawn, made, picture, save
 from test_low_light_families import SIDE, Pairs, pairs
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim import Adam
 from toys import distance, same, sgd, trainer, weights
 
+from datamodules.low_light import UnpairedLowLight
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
@@ -249,3 +250,16 @@ def test_bad_settings_and_data_cost_one_sentence(tmp_path: Path) -> None:
         by_hand().d_loss(flat(0.5), flat(0.2))
     with pytest.raises(ValueError, match=r"gives features of shape \(1, 1, 1, 1\): instance norm needs maps"):
         SelfFeaturePreserving(nn.AdaptiveAvgPool3d(1))(flat(0.5), flat(0.2))
+
+
+def test_unpaired_folders_feed_it_in_unit_range(tmp_path: Path) -> None:
+    for kind, level, count in (("trainA", 1, 3), ("trainB", 8, 5), ("testA", 1, 2), ("testB", 8, 2)):
+        for i in range(count):
+            save(tmp_path / f"light/{kind}/{i}.png", picture(i) // 8 * level)
+    data = UnpairedLowLight(["light"], ["light"], load=None, patch=16, batch_size=4, root=str(tmp_path))
+    module = small(paired=False)
+    trainer(tmp_path, max_steps=2).fit(module, datamodule=data)
+    x, y = drawn(data, torch.arange(4))
+    assert 0.5 < x.max() <= 1
+    assert 0 <= y.min() <= y.max() <= 31 / 255
+    assert module.apart(x, y)[0] is x
