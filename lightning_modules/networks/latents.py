@@ -14,8 +14,9 @@ class Latent(ABC):
     def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
         """``n`` vectors [n, z_dim] from the global random stream of ``device``."""
 
-    def between(self, a: Tensor, b: Tensor, t: float) -> Tensor:
-        """The point at ``t`` in [0, 1] on the way from ``a`` to ``b`` [n, z_dim]: straight unless said otherwise."""
+    def between(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+        """The point at ``t`` in [0, 1], one or [n, 1], on the way from ``a`` to ``b`` [n, z_dim]: straight unless said
+        otherwise."""
         return torch.lerp(a, b, t)
 
 
@@ -26,7 +27,7 @@ class Gaussian(Latent):
         """Gaussian noise [n, z_dim]."""
         return torch.randn(n, z_dim, device=device)
 
-    def between(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+    def between(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         """On the great circle (White 2016, section 2.1): a straight line passes through norms that G has never seen."""
         angle = torch.acos((torch.cosine_similarity(a, b, dim=1)).clamp(-1 + 1e-6, 1 - 1e-6))[:, None]
         return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
@@ -63,7 +64,7 @@ class Clustered(Latent):
         code = one_hot(torch.randint(self.modes, (n,), device=device), self.modes)
         return torch.cat([code, self.deviation * torch.randn(n, z_dim - self.modes, device=device)], dim=1)
 
-    def between(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+    def between(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         """From code to code straight, which no sample does, and through the noise on the great circle."""
         noise = Gaussian().between(a[:, self.modes :], b[:, self.modes :], t)
         return torch.cat([torch.lerp(a[:, : self.modes], b[:, : self.modes], t), noise], dim=1)

@@ -1,0 +1,136 @@
+"""Perceptual path length of a generator, at each validation and at a test.
+
+An experiment names it under ``trainer.callbacks``, with the network whose features are compared.
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from datamodules.functional.keys import key
+from lightning_modules.base import AtelierModule, evaluating
+from lightning_modules.callbacks.scores import Scores
+from lightning_modules.generative import GenerativeModule
+from lightning_modules.metrics.path_length import PathLengths
+from lightning_modules.metrics.ranks import rank_and_world
+from lightning_modules.networks.base import Generator, Network, StyledGenerator
+
+BLOCK = 50
+PATH_STREAM = int.from_bytes(b"path")  # keys these draws apart from those of the fakes
+
+
+class PathLengthScores(Scores):
+    """Scores ``ppl_w@<name>``, and ``ppl_z@<name>`` on request: squared slopes of features along the way of two z.
+
+    In w the way is straight, in z it is the one that the noise's distribution asks for. Noise that G draws for itself
+    is the same at both ends of a step.
+
+    Args:
+        network: images [N, C, H, W] in [0, 1] to features [N, ...]; it is frozen and runs in full precision.
+        name: what it is called in the scores.
+        samples: steps, in blocks of 50 keyed by (seed, block); 50,000 in published tables.
+        epsilon: their length, as a share of the way.
+        in_z: measure between two z, of any generator; False is between two w, of one with styles.
+        seed: of the draws.
+
+    Raises:
+        ValueError: no steps; in ``setup``, a family without a generator of images, or without styles where w is asked.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        name: str,
+        samples: int = 10_000,
+        epsilon: float = 1e-4,
+        in_z: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if samples < 1 or not 0 < epsilon < 1:
+            raise ValueError(
+                f"PathLengthScores: give 1 step or more, of a length between 0 and 1, got {samples} and {epsilon:g}"
+            )
+        self.network, self.name = network.requires_grad_(False).eval(), name
+        self.samples, self.epsilon, self.in_z, self.seed = samples, epsilon, in_z, seed
+        self.weights: str | None = None
+
+    @property
+    def metric_name(self) -> str:
+        """Of the score."""
+        return f"ppl_{'z' if self.in_z else 'w'}@{self.name}"
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """How many steps of which length and seed, whose weights, which network."""
+        return {
+            "network": self.name,
+            "samples": self.samples,
+            "epsilon": self.epsilon,
+            "block": BLOCK,
+            "seed": self.seed,
+            "weights": self.weights,
+        }
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See that there is a way to walk, before training starts."""
+        if not isinstance(pl_module, GenerativeModule) or len(pl_module.G.out_shape) != 3:
+            raise ValueError(f"PathLengthScores: a {type(pl_module).__name__} makes no images of noise; leave it out")
+        if not self.in_z and not isinstance(pl_module.G, StyledGenerator):
+            raise ValueError(
+                f"PathLengthScores: a {type(pl_module.G).__name__} has no w; set in_z to true, or leave it out"
+            )
+        self.weights = pl_module.weights_name
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, and log it as ``val/...``."""
+        if not trainer.sanity_checking:
+            assert isinstance(pl_module, AtelierModule)
+            pl_module.log_scores(self.score(pl_module, "val"))
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, and log it as ``test/...``."""
+        assert isinstance(pl_module, AtelierModule)
+        pl_module.log_scores(self.score(pl_module, "test"))
+
+    def score(self, module: AtelierModule, prefix: str) -> dict[str, float]:
+        """Measure and keep; each rank walks its share of the blocks, and random streams are left as they were."""
+        assert isinstance(module, GenerativeModule)
+        rank, world = rank_and_world()
+        metric = PathLengths().to(module.device)
+        network = self.network.to(module.device)
+        blocks = max(-(-self.samples // BLOCK), world)
+        with torch.random.fork_rng([module.device] if module.device.type == "cuda" else []):
+            for block in range(rank, blocks, world):
+                torch.manual_seed(key(self.seed, PATH_STREAM, block))
+                count = min(BLOCK, max(self.samples - block * BLOCK, 1))
+                with evaluating(module.evaluated_generator):
+                    images = self.step(module.evaluated_generator, count, block, module)
+                    start, end = (self.features(network, image, module) for image in images)
+                metric.update(start, end, self.epsilon)
+        scores = {self.metric_name: float(metric.compute())}
+        self.keep(module, scores)
+        return {f"{prefix}/{name}": value for name, value in scores.items()}
+
+    def step(self, G: Generator, count: int, block: int, module: GenerativeModule) -> list[Tensor]:
+        """Images [count, C, H, W] at both ends of a step somewhere on each way."""
+        z, other = module.sample_z(count), module.sample_z(count)
+        y, t = module.sample_labels(count), torch.rand(count, 1, device=z.device)
+        images = []
+        for share in (t, t + self.epsilon):
+            torch.manual_seed(key(self.seed, PATH_STREAM, block, 1))  # G's own noise
+            if self.in_z:
+                images.append(G(G.latent.between(z, other, share), y))
+            else:
+                assert isinstance(G, StyledGenerator)
+                images.append(G.synthesis(torch.lerp(G.styles(z, y), G.styles(other, y), share[:, :, None])))
+        return images
+
+    def features(self, network: Network, image: Tensor, module: GenerativeModule) -> Tensor:
+        """What the network sees in ``image`` [N, C, H, W], in full precision."""
+        low, high = module.value_range
+        with torch.autocast(image.device.type, enabled=False):
+            seen: Tensor = network((image.float() - low) / (high - low))
+        return seen

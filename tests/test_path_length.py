@@ -1,0 +1,84 @@
+"""Perceptual path length: the trimmed mean by hand, linear and noisy generators, the same at every look, sentences."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_stylegan2 import stylegan2
+from torch import Tensor, nn
+from toys import MLPGenerator, dcgans, fit, mlps, trainer
+
+from datamodules.digits import Digits
+from lightning_modules.callbacks.path_length_scores import PathLengthScores
+from lightning_modules.gan import GAN
+from lightning_modules.metrics.path_length import PathLengths
+from lightning_modules.networks.base import Generator
+from lightning_modules.networks.identity import Identity
+from lightning_modules.networks.latents import Uniform
+from lightning_modules.stylegan2 import StyleGAN2
+
+
+def test_the_mean_leaves_out_both_ends() -> None:
+    metric = PathLengths()
+    start = torch.zeros(1000, 2, 3)
+    end = torch.zeros(1000, 2, 3)
+    end[:, 1, 2] = torch.arange(1000.0).sqrt() * 0.1
+    end[-1] = 1e6
+    for part in (slice(0, 300), slice(300, 1000)):
+        metric.update(start[part], end[part], 0.1)
+    kept = torch.arange(9.0, 991.0)  # the percentiles themselves stay
+    assert metric.compute().item() == pytest.approx(kept.mean().item(), rel=2e-3)
+    with pytest.warns(UserWarning, match="before"), pytest.raises(ValueError, match="of no steps"):
+        PathLengths().compute()
+
+
+class Linear(Generator):
+    """x = A z, or with noise of its own."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.A, self.noise = nn.Parameter(torch.randn(64, 4)), noise
+        self.z_dim, self.out_shape, self.latent = 4, (1, 8, 8), Uniform()
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        x = (z @ self.A.T).view(-1, 1, 8, 8)
+        return x + self.noise * torch.randn_like(x)
+
+
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+def test_a_linear_generator_has_the_slope_of_its_ways(tmp_path: Path, noise: float) -> None:
+    module = GAN(Linear(noise), dcgans()[1])
+    scores = PathLengthScores(Identity(), "pixels", samples=2000, epsilon=1e-2, in_z=True)
+    found = []
+    for _ in range(2):
+        trainer(tmp_path, scores).validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
+        found.append(scores.history[-1]["metrics"]["ppl_z@pixels"])
+    z = torch.rand(200_000, 2, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    A = module.G.A.detach()
+    slopes = ((z[:, 1] - z[:, 0]) @ A.T / 2).square().sum(1)  # in [0, 1] an image moves half as far
+    low, high = slopes.quantile(0.01), slopes.quantile(0.99)
+    wanted = slopes[(slopes > low) & (slopes < high)].mean().item()
+    assert found[0] == pytest.approx(wanted, rel=0.05)
+    assert found[0] == found[1]
+    state = torch.random.get_rng_state()
+    scores.score(module, "val")
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_w_is_walked_where_there_is_one(tmp_path: Path) -> None:
+    module: StyleGAN2 = stylegan2()
+    scores = PathLengthScores(Identity(), "pixels", samples=60)
+    trainer(tmp_path, scores).validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
+    assert scores.history[-1]["metrics"]["ppl_w@pixels"] > 0
+    assert scores.described["samples"] == 60
+
+
+def test_bad_settings_cost_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="give 1 step or more"):
+        PathLengthScores(Identity(), "pixels", samples=0)
+    with pytest.raises(ValueError, match="has no w; set in_z to true"):
+        fit(tmp_path, PathLengthScores(Identity(), "pixels"), max_steps=1)
+    points = GAN(MLPGenerator((2,), 4, width=8), mlps(shape=(2,))[1])
+    with pytest.raises(ValueError, match="makes no images of noise"):
+        PathLengthScores(Identity(), "pixels").setup(None, points, "fit")  # type: ignore[arg-type]
