@@ -7,6 +7,7 @@ import lightning as L
 import pytest
 import torch
 import torch.distributed as dist
+from resuming import CutOff
 from toys import Recording, dcgans, free_port, same, start, trainer, wait
 
 from datamodules.digits import Digits
@@ -214,14 +215,6 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 STEPS = 12
 
 
-class CutOff(L.Callback):
-    """Ends the run in the middle of step 9."""
-
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == 9:
-            raise RuntimeError("cut off")
-
-
 def run(folder: Path, *callbacks: L.Callback) -> Recording:
     last = folder / "checkpoints" / "last.ckpt"
     G, D = dcgans()
@@ -235,7 +228,7 @@ def run(folder: Path, *callbacks: L.Callback) -> Recording:
 def test_a_resumed_run_keeps_p_and_what_was_heard(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="cut off"):
-        run(tmp_path / "cut", CutOff())
+        run(tmp_path / "cut", CutOff(9))
     cut = torch.load(tmp_path / "cut" / "checkpoints" / "last.ckpt", weights_only=True)
     assert cut["state_dict"]["augment.heard"].tolist()[1:] == [64, 64]  # of the two steps since the last move
     resumed = run(tmp_path / "cut")

@@ -4,16 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
+from resuming import ends_alike
 from test_ranks import WORLD, both, strategy
 from test_translation import side_by_side, unpaired
 from torch import Tensor, nn
-from toys import Finite, distance, same, sgd, trainer, weights
+from toys import Finite, distance, sgd, trainer, weights
 
 from datamodules.pairs import PairLoader, PairSet
-from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.cyclegan import CycleGAN
@@ -130,35 +129,15 @@ def test_micro_batches_equal_one_batch(tmp_path: Path) -> None:
     assert distance(*found) < 1e-5
 
 
-class CutOff(L.Callback):
-    def __init__(self, at: int | None) -> None:
-        self.at = at
-
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == self.at:
-            raise RuntimeError("cut off")
-
-
 def test_a_run_that_was_cut_off_ends_as_the_whole_one_histories_and_all(tmp_path: Path) -> None:
-    ends, shown, files = [], [], side_by_side(tmp_path)
-    for name, cuts in {"whole": [None], "cut": [5, None]}.items():
-        folder = tmp_path / name
-        last = folder / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = small(ema=EMASettings(decay=0.9))
-            run = trainer(folder, Clock(g_steps=8, validations=0), Checkpoints(every_steps=1), CutOff(cut))
-            try:
-                run.fit(module, datamodule=unpaired(files), ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        saved = torch.load(last, weights_only=True)
-        ends.append({part: saved[part] for part in ("state_dict", "optimizer_states", "histories", "counters")})
-        shown.append([history.images for history in module.histories])
-    assert len(ends[0]["histories"]) == 2
-    assert ends[0]["histories"][0].shape == (1, 4, 3, 16, 16)
-    assert same(*ends)
-    assert same(*shown)
-    assert not torch.equal(*shown[0])
+    files = side_by_side(tmp_path)
+    make = lambda: small(ema=EMASettings(decay=0.9))  # noqa: E731
+    module = ends_alike(tmp_path, make, lambda: unpaired(files), cuts=[5], steps=8)
+    one, other = (history.images for history in module.histories)
+    assert one is not None
+    assert other is not None
+    assert one.shape == (4, 3, 16, 16)
+    assert not torch.equal(one, other)
 
 
 def on_a_share(rank: int, folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import lightning as L
 import pytest
 import torch
 from command_line import place
+from resuming import CutOff
 from test_single_image import data, scene
 from torch import Tensor, nn
 from torch.optim import Adam
@@ -207,14 +208,6 @@ def test_a_step_after_a_roll_back_is_taken_from_there(tmp_path: Path) -> None:
     assert distance(weights(ruined.network), weights(again.network)) < 1e-6
 
 
-class CutOff(L.Callback):
-    """Ends the run in the middle of step 7: after the collapse, before it is noticed."""
-
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == 7:
-            raise RuntimeError("cut off")
-
-
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does_and_can_still_return(tmp_path: Path) -> None:
     def run(name: str, *callbacks: L.Callback, validations: int = 0) -> dict[str, Any]:
         last = tmp_path / name / "checkpoints" / "last.ckpt"
@@ -231,7 +224,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does_and_can_still_retur
 
     whole = run("whole")
     with pytest.raises(RuntimeError, match="cut off"):
-        run("cut", CutOff())
+        run("cut", CutOff(7))
     cut = run("cut")
     for name in ("state_dict", "optimizer_states", "counters", "prior"):
         assert same(cut[name], whole[name]), name

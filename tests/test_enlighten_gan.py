@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import torch
 from command_line import place
-from test_cyclegan import CutOff, Gain, Mean, flat
+from resuming import ends_alike
+from test_cyclegan import Gain, Mean, flat
 from test_low_light import dark, drawn, made, picture, save
 from test_low_light_families import SIDE, Pairs, pairs
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim import Adam
-from toys import distance, same, sgd, trainer, weights
+from toys import distance, sgd, trainer, weights
 
 from datamodules.low_light import UnpairedLowLight
-from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.enlighten_gan import EnlightenGAN
@@ -210,21 +210,9 @@ def test_both_discriminators_are_one_player(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures(place.__name__, made.__name__)
 def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path) -> None:
-    ends = []
-    for name, cuts in {"whole": [None], "cut": [2, None]}.items():
-        folder = tmp_path / name
-        last = folder / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = small(ema=EMASettings(decay=0.5))
-            looks = 0 if name == "cut" else 2  # looking changes no weight
-            run = trainer(folder, Clock(g_steps=4, validations=looks), Checkpoints(every_steps=1), CutOff(cut))
-            try:
-                run.fit(module, datamodule=dark(patch=SIDE), ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        ends.append(weights(module))
-    assert same(*ends)
-    assert distance(weights(small(ema=EMASettings(decay=0.5))), weights(module)) > 1e-4
+    make = lambda: small(ema=EMASettings(decay=0.5))  # noqa: E731
+    module = ends_alike(tmp_path, make, lambda: dark(patch=SIDE), cuts=[2], steps=4, looks=2)
+    assert distance(weights(make()), weights(module)) > 1e-4
 
 
 def test_it_brings_four_images_nearer_to_answers_that_it_never_saw_beside_them(tmp_path: Path) -> None:

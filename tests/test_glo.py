@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from resuming import CutOff
 from test_ranks import both, strategy
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
@@ -187,14 +188,6 @@ def test_every_parameter_and_every_code_of_the_batch_gets_a_gradient() -> None:
     assert (codes.grad.abs().sum(1) > 0).all()
 
 
-class CutOff(L.Callback):
-    """Ends the run in the middle of step 15."""
-
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == 15:
-            raise RuntimeError("cut off")
-
-
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
     def run(name: str, *callbacks: L.Callback, validations: int = 0) -> dict[str, Any]:
         last = tmp_path / name / "checkpoints" / "last.ckpt"
@@ -208,7 +201,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> 
 
     whole = run("whole")
     with pytest.raises(RuntimeError, match="cut off"):
-        run("cut", CutOff())
+        run("cut", CutOff(15))
     cut = run("cut")
     for name in ("state_dict", "optimizer_states", "counters", "Digits"):
         assert same(cut[name], whole[name]), name

@@ -6,20 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_cyclegan import CutOff
+from resuming import ends_alike
 from test_inpainting_data import images, pictures
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, softplus
 from torch.optim import Adam
-from toys import Finite, distance, same, trainer, weights
+from toys import Finite, distance, trainer, weights
 
 from datamodules.damage import Holed
 from datamodules.functional.masks import centre_box
 from datamodules.holes import CentreBox, Free, Thick, draw_holes
 from experiments.errors import UserError
 from experiments.restore_networks import restoring
-from lightning_modules.callbacks.checkpoints import Checkpoints
-from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.inpainting import Inpainting, InpaintingGAN
 from lightning_modules.losses.reconstruction import L1, MSE
@@ -141,20 +139,8 @@ def small(**settings: Any) -> InpaintingGAN:
 
 
 def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path) -> None:
-    ends, root = [], pictures(tmp_path)
-    for name, cuts in {"whole": [None], "cut": [2, None]}.items():
-        folder = tmp_path / name
-        last = folder / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = small()
-            run = trainer(folder, Clock(g_steps=4, validations=0), Checkpoints(every_steps=1), CutOff(cut))
-            try:
-                run.fit(module, datamodule=images(root), ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        saved = torch.load(last, weights_only=True)
-        ends.append({part: saved[part] for part in ("state_dict", "optimizer_states", "counters")})
-    assert same(*ends)
+    root = pictures(tmp_path)
+    module = ends_alike(tmp_path, small, lambda: images(root), cuts=[2], steps=4)
     assert distance(weights(small()), weights(module)) > 1e-4
 
 

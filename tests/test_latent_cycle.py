@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import CutOff
+from resuming import CutOff
 from torch import Tensor, nn
 from toys import SHAPE, Z_DIM, Finite, Told, batches_with_noise, distance, same, sgd, trainer, weights
 

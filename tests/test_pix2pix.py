@@ -6,7 +6,8 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from test_cyclegan import CutOff, Gain, flat, pairs
+from resuming import ends_alike
+from test_cyclegan import Gain, flat, pairs
 from test_translation import paired, side_by_side
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -14,7 +15,6 @@ from torch.optim import Adam
 from toys import Finite, distance, same, trainer, weights
 
 from datamodules.pairs import PairLoader, PairSet
-from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.fidelity import FidelityScores
 from lightning_modules.losses.reconstruction import MSE
@@ -109,21 +109,8 @@ def test_looking_changes_no_weight(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path) -> None:
-    ends, files = [], side_by_side(tmp_path, side=64)
-    for name, cuts in {"whole": [None], "cut": [2, None]}.items():
-        folder = tmp_path / name
-        last = folder / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = small()
-            run = trainer(folder, Clock(g_steps=4, validations=0), Checkpoints(every_steps=1), CutOff(cut))
-            data = paired(files, load=72, patch=64)
-            try:
-                run.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        saved = torch.load(last, weights_only=True)
-        ends.append({part: saved[part] for part in ("state_dict", "optimizer_states", "counters")})
-    assert same(*ends)
+    files = side_by_side(tmp_path, side=64)
+    module = ends_alike(tmp_path, small, lambda: paired(files, load=72, patch=64), cuts=[2], steps=4)
     assert distance(weights(small()), weights(module)) > 1e-4
 
 

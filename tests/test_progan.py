@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from test_cyclegan import CutOff
+from resuming import ends_alike
 from torch.nn.functional import avg_pool2d, interpolate
-from toys import dcgans, distance, same, trainer, weights
+from toys import dcgans, distance, trainer, weights
 
 from datamodules.digits import Digits
-from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.adversarial import Wasserstein
@@ -118,19 +117,8 @@ def test_all_grow_and_moments_are_forgotten_at_both_ends_of_a_fade(tmp_path: Pat
 
 
 def test_a_run_cut_off_in_a_fade_ends_as_the_whole_one(tmp_path: Path) -> None:
-    ends = []
-    runs: dict[str, list[int | None]] = {"whole": [None], "cut": [7, None]}
-    for name, cuts in runs.items():
-        last = tmp_path / name / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = progan(ema=EMASettings(decay=0.5))
-            run = trainer(tmp_path / name, Clock(g_steps=10, validations=0), Checkpoints(every_steps=1), CutOff(cut))
-            try:
-                run.fit(module, datamodule=Digits(size=8, batch_size=4), ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        ends.append(weights(module))
-    assert same(*ends)
+    make, data = lambda: progan(ema=EMASettings(decay=0.5)), lambda: Digits(size=8, batch_size=4)
+    module = ends_alike(tmp_path, make, data, cuts=[7], steps=10)
     assert distance(weights(progan().G), weights(module.G)) > 1e-3
 
 

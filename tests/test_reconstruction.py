@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from resuming import CutOff
 from torch import Tensor, nn
 from toys import Finite, Logged, batches, distance, same, sgd, trainer, weights
 
@@ -116,12 +117,6 @@ def test_values_in_another_range_are_refused(tmp_path: Path) -> None:
 # --- classifier ---------------------------------------------------------------------------------------------
 
 
-class CutOff(L.Callback):
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == 7:
-            raise RuntimeError("cut off")
-
-
 def classify(folder: Path, *callbacks: L.Callback, validations: int = 0, **settings: Any) -> tuple[Classifier, Rows]:
     """Train a tiny CNN with dropout, batch norm, an average and a schedule for 12 steps, from a checkpoint if any."""
     torch.manual_seed(0)
@@ -137,7 +132,7 @@ def classify(folder: Path, *callbacks: L.Callback, validations: int = 0, **setti
 def test_a_resumed_classifier_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
     whole, rows = classify(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="cut off"):
-        classify(tmp_path / "cut", CutOff())
+        classify(tmp_path / "cut", CutOff(7))
     resumed, rest = classify(tmp_path / "cut")
     assert rest.rows == rows.rows[5:]
     assert len(rest.rows) == 7

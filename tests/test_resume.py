@@ -10,6 +10,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
+from resuming import CutOff
 from toys import SHAPE, Recording, dcgans, mlps, same, start, trainer, wait
 
 from datamodules.augment import Shift
@@ -25,17 +26,6 @@ from lightning_modules.metrics.extractors import Identity
 from lightning_modules.schedules import Cosine, Linear
 
 STEPS = 24
-
-
-class CutOff(L.Callback):
-    """Ends the run in the middle of step ``at``."""
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == self.at:
-            raise RuntimeError("cut off")
 
 
 def module(n_critic: int = 1, seed: int = 3, **settings: Any) -> Recording:

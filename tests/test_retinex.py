@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 import torch
 from command_line import place
-from test_cyclegan import CutOff, flat
+from resuming import ends_alike
+from test_cyclegan import flat
 from test_low_light import dark, made
 from test_low_light_families import SIDE, Pairs, pairs
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW
-from toys import distance, same, trainer, weights
+from toys import distance, trainer, weights
 
-from lightning_modules.callbacks.checkpoints import Checkpoints
-from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.reconstruction import L1, MSE
 from lightning_modules.losses.retinex import (
@@ -220,25 +219,13 @@ def test_the_schedule_runs_through_in_each_phase(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures(place.__name__, made.__name__)
 def test_runs_that_were_cut_off_in_either_phase_end_as_the_whole_one(tmp_path: Path) -> None:
-    ends: list[dict[str, Tensor]] = []
-    settings: Any = {"schedule": Linear(), "ema": EMASettings(decay=0.5)}
-    for name, cuts in {"whole": [None], "cut": [1, 2, 3, None]}.items():  # the second phase begins with step 2
-        folder = tmp_path / name
-        last = folder / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = small(**settings)
-            looks = 0 if name == "cut" else 2  # looking changes no weight
-            run = trainer(folder, Clock(g_steps=4, validations=looks), Checkpoints(every_steps=1), CutOff(cut))
-            try:
-                run.fit(module, datamodule=dark(patch=SIDE), ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        ends.append(weights(module))
-    assert same(*ends)
+    make = lambda: small(schedule=Linear(), ema=EMASettings(decay=0.5))  # noqa: E731
+    module = ends_alike(
+        tmp_path, make, lambda: dark(patch=SIDE), cuts=[1, 2, 3], steps=4, looks=2
+    )  # 2 begins the second
     for part in PARTS:
         before, after = (
-            {n: v for n, v in state.items() if n.startswith(f"network.{part}")}
-            for state in (weights(small(**settings)), ends[0])
+            {n: v for n, v in weights(one).items() if n.startswith(f"network.{part}")} for one in (make(), module)
         )
         assert distance(before, after) > 1e-4
 

@@ -4,19 +4,18 @@ import math
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from resuming import ends_alike
 from test_super_resolution import Gain
 from torch import Tensor, nn
-from toys import Finite, distance, same, sgd, trainer, weights
+from toys import Finite, distance, sgd, trainer, weights
 
 from datamodules.functional.quantise import to_uint8
 from datamodules.super_resolution import SuperResolutionImages
 from lightning_modules.adversarial import Terms
-from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.adversarial import RelativisticAverage
@@ -174,33 +173,14 @@ def files(root: Path) -> dict[str, Any]:
     return {"scales": [2], "benchmarks": ["S"], "train": ["T"], "patch": 16, "batch_size": 4, "root": str(root)}
 
 
-class CutOff(L.Callback):
-    def __init__(self, at: int | None) -> None:
-        self.at = at
-
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == self.at:
-            raise RuntimeError("cut off")
-
-
 def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path) -> None:
     settings = files(tmp_path / "data")
-    ends = []
-    for name, cuts in {"whole": [None], "cut": [3, None]}.items():
-        folder = tmp_path / name
-        last = folder / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = SRGAN(*tiny(), losses=[MSE()], n_critic=2, ema=EMASettings(decay=0.9))
-            run = trainer(folder, Clock(g_steps=3, validations=2), Checkpoints(every_steps=1), CutOff(cut))
-            data = SuperResolutionImages(**settings)
-            try:
-                run.fit(module, datamodule=data, ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        saved = torch.load(last, weights_only=True)
-        ends.append({part: value for part, value in saved.items() if part not in ("loops", "callbacks")})
-    assert ends[0]["global_step"] == 6
-    assert same(*ends)
+
+    def make() -> SRGAN:
+        return SRGAN(*tiny(), losses=[MSE()], n_critic=2, ema=EMASettings(decay=0.9))
+
+    module = ends_alike(tmp_path, make, lambda: SuperResolutionImages(**settings), cuts=[3], steps=3)
+    assert module.global_step == 6
 
 
 def trained(folder: Path, module: SuperResolution) -> str:

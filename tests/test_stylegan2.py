@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from test_cyclegan import CutOff
+from resuming import ends_alike
 from torch import nn
 from torch.optim import SGD
-from toys import SHAPE, Finite, distance, same, trainer, weights
+from toys import SHAPE, Finite, distance, trainer, weights
 
 from datamodules.digits import Digits
 from lightning_modules.augment.ada import ADA
-from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.path_length import PathLength, path_lengths
@@ -141,25 +140,16 @@ def test_mixing_is_a_share_of_the_batches() -> None:
 
 
 def test_a_run_that_was_cut_off_ends_as_the_whole_one(tmp_path: Path) -> None:
-    ends = []
-    runs: dict[str, list[int | None]] = {"whole": [None], "cut": [3, None]}
-    for name, cuts in runs.items():
-        last = tmp_path / name / "checkpoints" / "last.ckpt"
-        for cut in cuts:
-            module = stylegan2(
-                path_length=PathLength(every=2, decay=0.5),
-                penalties=[R1(1.0, every=2)],
-                augment=ADA(kimg=0.01, every=1),
-                ema=EMASettings(half_life_kimg=0.01, ramp_up=0.5),
-            )
-            run = trainer(tmp_path / name, Clock(g_steps=6, validations=0), Checkpoints(every_steps=1), CutOff(cut))
-            try:
-                run.fit(module, datamodule=Digits(size=8, batch_size=4), ckpt_path=last if last.exists() else None)
-            except RuntimeError:
-                assert run.global_step == cut
-        ends.append(weights(module))
-    assert same(*ends)
-    assert ends[0]["path_length.mean"] > 0
+    def make() -> StyleGAN2:
+        return stylegan2(
+            path_length=PathLength(every=2, decay=0.5),
+            penalties=[R1(1.0, every=2)],
+            augment=ADA(kimg=0.01, every=1),
+            ema=EMASettings(half_life_kimg=0.01, ramp_up=0.5),
+        )
+
+    module = ends_alike(tmp_path, make, lambda: Digits(size=8, batch_size=4), cuts=[3], steps=6)
+    assert weights(module)["path_length.mean"] > 0
     assert distance(weights(stylegan2().G), weights(module.G)) > 1e-3
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from resuming import CutOff
 from torch import Tensor
 from torch.optim import Adam
 from toys import SHAPE, Finite, batches, distance, same, sgd, trainer, weights
@@ -152,12 +153,6 @@ def test_a_conditional_decoder_is_sampled_by_class() -> None:
 # --- training -----------------------------------------------------------------------------------------------
 
 
-class CutOff(L.Callback):
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == 7:
-            raise RuntimeError("cut off")
-
-
 def train(folder: Path, *callbacks: L.Callback, validations: int = 0, **settings: Any) -> VAE:
     """Twelve steps with all that draws or changes over the run, from a checkpoint where there is one."""
     module = dcgan_vae(
@@ -179,7 +174,7 @@ def train(folder: Path, *callbacks: L.Callback, validations: int = 0, **settings
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="cut off"):
-        train(tmp_path / "cut", CutOff())
+        train(tmp_path / "cut", CutOff(7))
     assert same(weights(train(tmp_path / "cut")), weights(whole))
     assert distance(weights(train(tmp_path / "other", seed=1)), weights(whole)) > 0
 

@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from resuming import CutOff
 from torch import Tensor
 from toys import Finite, batches, distance, same, sgd, trainer, weights
 
@@ -118,12 +119,6 @@ def test_every_parameter_gets_a_gradient_from_its_player() -> None:
             assert parameter.grad.abs().sum() > 0, name
 
 
-class CutOff(L.Callback):
-    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        if trainer.global_step == 7:
-            raise RuntimeError("cut off")
-
-
 def train(folder: Path, *callbacks: L.Callback, **settings: Any) -> VAEGAN:
     module = vaegan(ema=EMASettings(decay=0.5), e_schedule=Linear(), d_schedule=Linear(), **settings)
     last = folder / "checkpoints" / "last.ckpt"
@@ -135,7 +130,7 @@ def train(folder: Path, *callbacks: L.Callback, **settings: Any) -> VAEGAN:
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole")
     with pytest.raises(RuntimeError, match="cut off"):
-        train(tmp_path / "cut", CutOff())
+        train(tmp_path / "cut", CutOff(7))
     assert same(weights(train(tmp_path / "cut")), weights(whole))
     assert distance(weights(train(tmp_path / "other", seed=1)), weights(whole)) > 0
     assert whole.panels().keys() == {"samples", "reconstructions", "traversals"}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.functional.keys import key
 from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.scores import MeasuredScores
 from lightning_modules.metrics.latent import LatentAgreement
 from lightning_modules.metrics.ranks import rank_and_world
 
@@ -26,7 +26,7 @@ class Encodes(typing.Protocol):
         ...
 
 
-class LatentScores(Scores):
+class LatentScores(MeasuredScores):
     """Scores E(G(z)) beside z as ``latent_correlation`` and ``latent_l1``.
 
     Args:
@@ -76,19 +76,8 @@ class LatentScores(Scores):
         if trainer.global_step == 0 and not self.history:
             pl_module.write_row(self.score(pl_module, "val"))
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score, and log it as ``val/...``."""
-        if not trainer.sanity_checking:
-            assert isinstance(pl_module, AtelierModule)
-            pl_module.log_scores(self.score(pl_module, "val"))
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score, and log it as ``test/...``."""
-        assert isinstance(pl_module, AtelierModule)
-        pl_module.log_scores(self.score(pl_module, "test"))
-
-    def score(self, module: AtelierModule, prefix: str) -> dict[str, float]:
-        """Measure and keep; each rank draws its share of the blocks, and random streams are left as they were."""
+    def measure(self, module: AtelierModule) -> dict[str, float]:
+        """As the base; each rank draws its share of the blocks."""
         assert isinstance(module, Encodes)
         rank, world = rank_and_world()
         metric: LatentAgreement | None = None
@@ -101,6 +90,4 @@ class LatentScores(Scores):
                 count = max(self.samples - block * BLOCK, 0)
                 metric.update(z[:count], code[:count])
         assert metric is not None
-        scores = {name: float(value) for name, value in metric.compute().items()}
-        self.keep(module, scores)
-        return {f"{prefix}/{name}": value for name, value in scores.items()}
+        return {name: float(value) for name, value in metric.compute().items()}

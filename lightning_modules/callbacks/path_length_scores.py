@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules.functional.keys import key
 from lightning_modules.base import AtelierModule, evaluating
-from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.scores import MeasuredScores
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.path_length import PathLengths
 from lightning_modules.metrics.ranks import rank_and_world
@@ -21,7 +21,7 @@ BLOCK = 50
 PATH_STREAM = int.from_bytes(b"path")  # keys these draws apart from those of the fakes
 
 
-class PathLengthScores(Scores):
+class PathLengthScores(MeasuredScores):
     """Scores ``ppl_w@<name>``, and ``ppl_z@<name>`` on request: squared slopes of features along the way of two z.
 
     In w the way is straight, in z it is the one that the noise's distribution asks for. Noise that G draws for itself
@@ -84,19 +84,8 @@ class PathLengthScores(Scores):
             )
         self.weights = pl_module.weights_name
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score, and log it as ``val/...``."""
-        if not trainer.sanity_checking:
-            assert isinstance(pl_module, AtelierModule)
-            pl_module.log_scores(self.score(pl_module, "val"))
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score, and log it as ``test/...``."""
-        assert isinstance(pl_module, AtelierModule)
-        pl_module.log_scores(self.score(pl_module, "test"))
-
-    def score(self, module: AtelierModule, prefix: str) -> dict[str, float]:
-        """Measure and keep; each rank walks its share of the blocks, and random streams are left as they were."""
+    def measure(self, module: AtelierModule) -> dict[str, float]:
+        """As the base; each rank walks its share of the blocks."""
         assert isinstance(module, GenerativeModule)
         rank, world = rank_and_world()
         metric = PathLengths().to(module.device)
@@ -105,14 +94,12 @@ class PathLengthScores(Scores):
         with torch.random.fork_rng([module.device] if module.device.type == "cuda" else []):
             for block in range(rank, blocks, world):
                 torch.manual_seed(key(self.seed, PATH_STREAM, block))
-                count = min(BLOCK, max(self.samples - block * BLOCK, 1))
+                count = max(self.samples - block * BLOCK, 0)  # 0 on a rank beyond the last block
                 with evaluating(module.evaluated_generator):
-                    images = self.step(module.evaluated_generator, count, block, module)
-                    start, end = (self.features(network, image, module) for image in images)
+                    images = self.step(module.evaluated_generator, min(BLOCK, max(count, 1)), block, module)
+                    start, end = (self.features(network, image, module)[:count] for image in images)
                 metric.update(start, end, self.epsilon)
-        scores = {self.metric_name: float(metric.compute())}
-        self.keep(module, scores)
-        return {f"{prefix}/{name}": value for name, value in scores.items()}
+        return {self.metric_name: float(metric.compute())}
 
     def step(self, G: Generator, count: int, block: int, module: GenerativeModule) -> list[Tensor]:
         """Images [count, C, H, W] at both ends of a step somewhere on each way."""

@@ -1,6 +1,7 @@
 """What callbacks that measure have in common: a history of scores for the record, kept in the checkpoint too."""
 
 import time
+from abc import abstractmethod
 from typing import Any
 
 import lightning as L
@@ -54,3 +55,28 @@ class Scores(Callback):
         """Go on with the history and the stopwatch. Protocol and floor are this run's own, they may have changed."""
         self.history = [dict(row) for row in state_dict["history"]]
         self._seconds_before = state_dict["seconds"]
+
+
+class MeasuredScores(Scores):
+    """Scores that a family is asked for by itself, once a validation and once a test."""
+
+    @abstractmethod
+    def measure(self, module: AtelierModule) -> dict[str, float]:
+        """The scores, by name, over all ranks; random streams are left as they were."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, and log it as ``val/...``."""
+        if not trainer.sanity_checking:
+            assert isinstance(pl_module, AtelierModule)
+            pl_module.log_scores(self.score(pl_module, "val"))
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score, and log it as ``test/...``."""
+        assert isinstance(pl_module, AtelierModule)
+        pl_module.log_scores(self.score(pl_module, "test"))
+
+    def score(self, module: AtelierModule, prefix: str) -> dict[str, float]:
+        """Measure and keep; the scores are named after ``prefix``."""
+        scores = self.measure(module)
+        self.keep(module, scores)
+        return {f"{prefix}/{name}": value for name, value in scores.items()}
