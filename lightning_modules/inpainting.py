@@ -31,8 +31,6 @@ from lightning_modules.reconstruction import ReconstructionModule
 from lightning_modules.restoring import Restoring
 from lightning_modules.restoring_gan import RestoringGAN
 
-EXAMPLE = 64  # px
-
 Losses = Sequence[ReconstructionLoss]
 
 
@@ -80,8 +78,7 @@ class Filling(Restoring):
 
     def examples(self, n: int) -> dict[str, Tensor | int]:
         """``n`` pictures of noise with a hole in the middle."""
-        net = self.net
-        side = net.size or -(-EXAMPLE // net.multiple) * net.multiple if isinstance(net, Filler) else EXAMPLE
+        side = (isinstance(self.net, Filler) and self.net.size) or self.example_side
         hole = torch.zeros(n, 1, side, side, dtype=torch.bool)
         hole[:, :, side // 4 : side // 2, side // 4 : side // 2] = True
         return {"y": torch.rand(n, 3, side, side), "hole": hole}

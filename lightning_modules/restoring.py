@@ -15,6 +15,7 @@ from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import AtelierModule
 from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import ReconstructionLoss
+from lightning_modules.networks.base import Network
 
 Reads = Literal["rgb", "luma", "grey"]
 
@@ -72,7 +73,13 @@ class Restoring(AtelierModule):
 
     def examples(self, n: int) -> dict[str, Tensor | int]:
         """What the network takes, by name: ``n`` small pictures of noise, [n, C, h, w]."""
-        return {"y": torch.rand(n, 3 if self.colour == "rgb" else 1, EXAMPLE, EXAMPLE)}
+        return {"y": torch.rand(n, 3 if self.colour == "rgb" else 1, self.example_side, self.example_side)}
+
+    @property
+    def example_side(self) -> int:
+        """The least side in px of an example that the network takes, but no smaller than 48."""
+        multiple = self.net.multiple if isinstance(self.net, Network) else 1
+        return -(-EXAMPLE // multiple) * multiple
 
     @property
     def directions(self) -> Mapping[str, nn.Module]:

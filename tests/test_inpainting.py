@@ -99,7 +99,7 @@ def test_the_answer_keeps_known_pixels_and_knows_no_others() -> None:
         assert torch.equal(answer, torch.where(hole, 0.5, 0.8).expand_as(x))
         assert torch.equal(module.restore((torch.zeros_like(x), y, hole)), answer)  # x is not looked at
         assert {name: tuple(part.shape) for name, part in module.examples(2).items()} == {
-            "y": (2, 3, 64, 64), "hole": (2, 1, 64, 64),
+            "y": (2, 3, 48, 48), "hole": (2, 1, 48, 48),
         }  # fmt: skip
     with pytest.raises(ValueError, match="Inpainting fills holes: choose a data module with some, such as HoledImages"):
         Inpainting(Flat()).terms(x, y)

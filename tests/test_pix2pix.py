@@ -44,6 +44,14 @@ def small(**settings: Any) -> Pix2Pix:
     return Pix2Pix(G, PatchGAN(3, 3, 1, 4), **settings)
 
 
+def test_examples_are_large_enough_for_the_network() -> None:
+    for depth, side in ((4, 48), (6, 64), (7, 128)):
+        module = Pix2Pix(UNet(depth, width=2), PatchGAN(3, 3, 1, 4))
+        (example,) = module.examples(2).values()
+        assert isinstance(example, torch.Tensor)
+        assert module.eval()(example).shape == (2, 3, side, side)
+
+
 def test_the_terms_by_hand() -> None:
     x, y = flat(0.4), flat(0.2)  # G(y) = 0.1; D(x, y) = 2 (0.4 + 2), D(G(y), y) = 2 (0.1 + 2)
     module = Pix2Pix(Gain(0.5), Both())
