@@ -1,6 +1,6 @@
 """A GAN that knows that one damaged image has many restorations: G(z, y), z ~ N(0, I), draws one of them.
 
-z is put beside y as maps, each of one value, as BicycleGAN has it (Zhu et al. 2017, section 4). A G that is told to be
+z is put beside y as maps, each of one value. A G that is told to be
 near x learns to ignore z. So that it does not, restorations of one y are driven apart (Mao et al. 2019, "Mode seeking
 generative adversarial networks", eq. 5):
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from lightning_modules.adversarial import Terms
 from lightning_modules.inpainting import InpaintingGAN, composed
 from lightning_modules.many_answers import ManyAnswers
-from lightning_modules.networks.base import Discriminator, Filler, Network
+from lightning_modules.networks.base import Discriminator, Filler, Network, planes_beside
 from lightning_modules.restoring_gan import RestoringGAN
 
 EPSILON = 1e-5  # as in the published code
@@ -65,8 +65,7 @@ class RestorationGAN(ManyAnswers, RestoringGAN):
     def inputs_with(self, z: Tensor, x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Any, ...]:
         """The base's, with ``z`` [N, z_dim] beside y [N, C, H, W]: [N, C + z_dim, H, W]."""
         condition, *others = super().inputs(x, y, *parts)
-        maps = z.to(condition.dtype)[:, :, None, None].expand(-1, -1, *condition.shape[2:])
-        return torch.cat([condition, maps], 1), *others
+        return planes_beside(condition, z), *others
 
     def g_loss(self, x: Tensor, y: Tensor, *parts: Tensor) -> Terms:
         """The base's on one restoration of ``y``; and how near another one is to it."""
@@ -94,7 +93,7 @@ class RestorationGAN(ManyAnswers, RestoringGAN):
         found = super().examples(n)
         y = found["y"]
         assert isinstance(y, Tensor)
-        return found | {"y": torch.cat([y, torch.randn(n, self.z_dim, 1, 1).expand(-1, -1, *y.shape[2:])], 1)}
+        return found | {"y": planes_beside(y, self.draw_z(y))}
 
 
 class InpaintingRestorationGAN(RestorationGAN, InpaintingGAN):

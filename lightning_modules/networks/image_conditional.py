@@ -9,7 +9,7 @@
 import torch
 from torch import Tensor
 
-from lightning_modules.networks.base import Encoder, Generator, Network
+from lightning_modules.networks.base import Encoder, Generator, Network, planes_beside
 from lightning_modules.networks.init import Initialiser
 from lightning_modules.networks.vae import DCGANEncoder
 
@@ -48,8 +48,7 @@ class NoiseBeside(Generator):
         """``z`` [N, z_dim] and ``y`` [N, 3, H, W] in [0, 1] to an image [N, 3, H, W] in [0, 1]."""
         if y is None:
             raise ValueError("an image is made of another one: call the generator with y")
-        planes = z.to(y.dtype)[:, :, None, None].expand(-1, -1, *y.shape[2:])
-        return (self.network(torch.cat([2 * y - 1, planes], dim=1)) + 1) / 2
+        return (self.network(planes_beside(2 * y - 1, z)) + 1) / 2
 
 
 class PairEncoder(Encoder):

@@ -25,6 +25,7 @@ from lightning_modules.networks.base.restoration import (
     StereoUpscaler,
     TwoStageFiller,
     Upscaler,
+    planes_beside,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "Upscaler",
     "Verdict",
     "draw_normal",
+    "planes_beside",
 ]

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -113,3 +114,11 @@ class TwoStageFiller(Filler):
     def forward(self, y: Tensor, hole: Tensor) -> Tensor:
         """Map ``y`` [N, 3 or more, H, W] and its ``hole`` [N, 1, H, W] to the refined x."""
         return self.stages(y, hole)[1]
+
+
+def planes_beside(y: Tensor, z: Tensor) -> Tensor:
+    """``y`` [N, C, H, W] with each number of ``z`` [N, d] beside it as a plane: [N, C + d, H, W].
+
+    "Add to input" of BicycleGAN (Zhu et al. 2017, section 4).
+    """
+    return torch.cat([y, z.to(y.dtype)[:, :, None, None].expand(-1, -1, *y.shape[2:])], 1)
