@@ -1,8 +1,7 @@
 """A GAN that knows that one damaged image has many restorations: G(z, y), z ~ N(0, I), draws one of them.
 
-z is put beside y as maps, each of one value. A G that is told to be
-near x learns to ignore z. So that it does not, restorations of one y are driven apart (Mao et al. 2019, "Mode seeking
-generative adversarial networks", eq. 5):
+z is put beside y as maps, each of one value. A G that is told to be near x learns to ignore z. So that it does not,
+restorations of one y are driven apart (Mao et al. 2019, "Mode seeking generative adversarial networks", eq. 5):
 
     G minimises  ... + weight / ( |G(z1, y) - G(z2, y)| / |z1 - z2| + epsilon ),
 
