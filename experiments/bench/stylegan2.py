@@ -1,4 +1,4 @@
-"""``python experiments/bench/stylegan2.py``: what a step of StyleGAN2 costs over a bare PyTorch loop, and what costs it.
+"""``python experiments/bench/stylegan2.py``: a step of StyleGAN2 beside a bare PyTorch loop, and its parts.
 
 As ``step_time.py``: both train the same networks in one process, turn by turn. They are those of CIFAR-10's settings at
 batch 32 unless ``--width`` says less; every 16th step both take R1's step too, so that rounds are as many steps.
