@@ -133,7 +133,7 @@ class TwoPlayerModule(AtelierModule):
         if self.global_step % self.n_critic == 0:  # not batch_idx, which restarts each epoch
             for _ in range(self.n_gen):
                 self.update_generator(batch)
-            self.g_step += self.n_gen
+                self.g_step += 1
             self.update_ema()
         self.finish_step()
 

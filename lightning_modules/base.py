@@ -4,7 +4,7 @@
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -68,6 +68,7 @@ class AtelierModule(L.LightningModule):
         self.uses_compile, self.uses_channels_last, self.ema_settings = compile, channels_last, ema
         self.ema: EMA | None = None
         self.images_seen = 0  # reals, over all ranks
+        self._lazy_row: dict[str, Tensor] = {}
         self.g_step = 0  # updates of the evaluated network
         self.row: dict[str, Tensor] = {}  # this step's terms and watched values, on the device
         self.is_logged = False  # whether the loggers will write this step's row
@@ -219,8 +220,14 @@ class AtelierModule(L.LightningModule):
         """Log this step's row where the loggers will write it, and read the guard now and then."""
         if self.global_step % GUARD_EVERY == 0:
             self._guard.check()
+        self._lazy_row |= {name: self.row[name] for name in self.lazy_terms if name in self.row}
         if self.is_logged:
-            self.write_row({name: float(value) for name, value in self.row.items()})
+            self.write_row({name: float(value) for name, value in (self._lazy_row | self.row).items()})
+
+    @property
+    def lazy_terms(self) -> Sequence[str]:
+        """Names of what is not in every step's row: a row that is logged has their last values."""
+        return ()
 
     def write_row(self, values: dict[str, float]) -> None:
         """Hand ``values`` and the counters to the loggers at D's step; Lightning's own shifts by one on resume."""

@@ -102,6 +102,11 @@ class JudgedModule(TwoPlayerModule):
             optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
         return optimizers
 
+    @property
+    def lazy_terms(self) -> list[str]:
+        """The penalties that not every step has."""
+        return [f"d/{penalty.name}" for penalty in self.penalties if penalty.every > 1]
+
     def due_penalties(self) -> list[Penalty]:
         """Those that D's objective has in this step."""
         return [penalty for penalty in self.penalties if penalty.due(self.global_step)]

@@ -4,12 +4,16 @@ A GAN whose generator has a style for each layer: in a share of the batches the 
 z, so that layers do not rely on each other's (mixing regularisation).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.gan import GAN
+from lightning_modules.losses.penalties import R1, Penalty
 from lightning_modules.networks.base import Discriminator, StyledGenerator
 
 
@@ -20,7 +24,8 @@ class StyleGAN(GAN):
         generator: G, whose layers have styles.
         discriminator: D(x, y) -> logits.
         mixing: share of the batches in which the later layers have the styles of another z.
-        **judged: the arguments of ``GAN``.
+        penalties: of D; R1 with weight 10 unless given.
+        **judged: the arguments of ``GAN``; Adam with 0.001, 0 and 0.99 unless given.
 
     Raises:
         ValueError: a share that is none.
@@ -29,9 +34,23 @@ class StyleGAN(GAN):
     G: StyledGenerator
 
     def __init__(
-        self, generator: StyledGenerator, discriminator: Discriminator, mixing: float = 0.9, **judged: Any
+        self,
+        generator: StyledGenerator,
+        discriminator: Discriminator,
+        mixing: float = 0.9,
+        penalties: Sequence[Penalty] | None = None,
+        d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-3, betas=(0.0, 0.99)),
+        g_optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-3, betas=(0.0, 0.99)),
+        **judged: Any,
     ) -> None:
-        super().__init__(generator, discriminator, **judged)
+        super().__init__(
+            generator,
+            discriminator,
+            penalties=[R1(10.0)] if penalties is None else penalties,
+            d_optimizer=d_optimizer,
+            g_optimizer=g_optimizer,
+            **judged,
+        )
         if not 0 <= mixing <= 1:
             raise ValueError(f"mixing is {mixing}: give a share of the batches, from 0 to 1")
         self.mixing = mixing

@@ -45,7 +45,7 @@ class StyleGAN2(StyleGAN):
         self,
         generator: StyledGenerator,
         discriminator: Discriminator,
-        path_length: PathLength | None = None,
+        path_length: PathLength | None,
         penalties: Sequence[Penalty] | None = None,
         d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=RATE, betas=BETAS),
         g_optimizer: OptimizerCallable = lambda p: Adam(p, lr=RATE, betas=BETAS),
@@ -68,6 +68,11 @@ class StyleGAN2(StyleGAN):
         self.path_length = path_length
 
     # --- regularisers, each a step of its own --------------------------------------------------------------------
+
+    @property
+    def lazy_terms(self) -> list[str]:
+        """The base's; and the path length."""
+        return [*super().lazy_terms, "g/path", "g/path_length"]
 
     def due_penalties(self) -> list[Penalty]:
         """None within D's objective."""

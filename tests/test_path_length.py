@@ -1,5 +1,6 @@
 """Perceptual path length: the trimmed mean by hand, linear and noisy generators, the same at every look, sentences."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from datamodules.digits import Digits
 from lightning_modules.callbacks.path_length_scores import PathLengthScores
 from lightning_modules.gan import GAN
 from lightning_modules.metrics.path_length import PathLengths
-from lightning_modules.networks.base import Generator
+from lightning_modules.networks.base import Generator, StyledGenerator
 from lightning_modules.networks.identity import Identity
 from lightning_modules.networks.latents import Uniform
 from lightning_modules.stylegan2 import StyleGAN2
@@ -46,14 +47,41 @@ class Linear(Generator):
         return x + self.noise * torch.randn_like(x)
 
 
-@pytest.mark.parametrize("noise", [0.0, 5.0])
-def test_a_linear_generator_has_the_slope_of_its_ways(tmp_path: Path, noise: float) -> None:
-    module = GAN(Linear(noise), dcgans()[1])
-    scores = PathLengthScores(Identity(), "pixels", samples=2000, epsilon=1e-2, in_z=True)
+class Flat(nn.Module):
+    """Styles to A times their mean."""
+
+    def __init__(self, A: nn.Parameter) -> None:
+        super().__init__()
+        self.A = A
+
+    def forward(self, styles: Tensor) -> Tensor:
+        return (styles.mean(1) @ self.A.T).view(-1, 1, 8, 8)
+
+
+class LinearStyled(Linear, StyledGenerator):
+    """w is z, for two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mapping, self.synthesis, self.num_styles = nn.Identity(), Flat(self.A), 2
+
+    def styles(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return z[:, None].expand(-1, 2, -1)
+
+    def mixed_styles(self, z: Tensor, other: Tensor, y: Tensor | None, crossing: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("make", "space"), [(Linear, "z"), (lambda: Linear(noise=5.0), "z"), (LinearStyled, "z"), (LinearStyled, "w")]
+)
+def test_a_linear_generator_has_the_slope_of_its_ways(tmp_path: Path, make: Callable[[], Linear], space: str) -> None:
+    module = GAN(make(), dcgans()[1])
+    scores = PathLengthScores(Identity(), "pixels", samples=2000, epsilon=1e-2, in_z=space == "z")
     found = []
     for _ in range(2):
         trainer(tmp_path, scores).validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
-        found.append(scores.history[-1]["metrics"]["ppl_z@pixels"])
+        found.append(scores.history[-1]["metrics"][f"ppl_{space}@pixels"])
     z = torch.rand(200_000, 2, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
     A = module.G.A.detach()
     slopes = ((z[:, 1] - z[:, 0]) @ A.T / 2).square().sum(1)  # in [0, 1] an image moves half as far

@@ -8,7 +8,7 @@ import torch
 from resuming import ends_alike
 from torch import nn
 from torch.optim import SGD
-from toys import SHAPE, Finite, distance, trainer, weights
+from toys import SHAPE, Finite, Logged, distance, trainer, weights
 
 from datamodules.digits import Digits
 from lightning_modules.augment.ada import ADA
@@ -31,7 +31,7 @@ def images(count: int) -> Finite:
 def stylegan2(**settings: Any) -> StyleGAN2:
     torch.manual_seed(0)
     G = StyleGAN2Generator(8, 1, 6, 5, 2, Widths(32, 8))
-    return StyleGAN2(G, StyleGAN2Discriminator(8, 1, Widths(32, 8)), **settings)
+    return StyleGAN2(G, StyleGAN2Discriminator(8, 1, Widths(32, 8)), **{"path_length": None, **settings})
 
 
 class Watched(StyleGAN2):
@@ -72,6 +72,29 @@ def test_regularisers_are_steps_of_their_own_and_the_clock_counts_updates(tmp_pa
         ("d_loss", 3), ("d_regularisation", 4), ("g_loss", 4),
     ]  # fmt: skip
     assert module.images_seen == 16
+
+
+def test_the_path_length_keeps_its_interval_when_g_has_two_updates_a_round(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    G, D = StyleGAN2Generator(8, 1, 6, 5, 2, Widths(32, 8)), StyleGAN2Discriminator(8, 1, Widths(32, 8))
+    module = Watched(G, D, path_length=PathLength(every=4), penalties=[], n_gen=2)
+    trainer(tmp_path, Clock(g_steps=8, validations=0)).fit(module, datamodule=images(4))
+    assert [name for name, _ in module.order].count("g_regularisation") == 2
+    assert module.g_step == 8
+
+
+def test_rows_have_the_last_value_of_what_not_every_step_has(tmp_path: Path) -> None:
+    logger = Logged()
+    settings: Any = {"logger": logger, "log_every_n_steps": 2}
+    module = stylegan2(
+        path_length=PathLength(every=2), penalties=[R1(1.0, every=2)]
+    )  # due at steps 0, 2; logged at 1, 3
+    trainer(tmp_path, Clock(g_steps=4, validations=0), **settings).fit(module, datamodule=images(4))
+    rows = [row for _, row in logger.rows if "d/adv" in row]
+    assert len(rows) == 2
+    for name in ("d/r1", "g/path", "g/path_length"):
+        first, second = (row[name] for row in rows)
+        assert first != second
 
 
 def test_penalties_are_taken_at_reals_and_fakes_times_their_interval() -> None:

@@ -53,7 +53,7 @@ def test_norm_and_activation_by_hand() -> None:
     x = torch.tensor([[3.0, 4.0]])
     assert torch.allclose(PixelNorm()(x), x / 12.5**0.5)
     assert torch.allclose(Leaky()(x * torch.tensor([1, -1])), torch.tensor([[3.0, -0.8]]) * 2**0.5)
-    assert torch.allclose(Leaky(clamp=2.0)(x), torch.full((1, 2), 2 * 2**0.5))
+    assert torch.allclose(Leaky(clamp=2.0)(x), torch.full((1, 2), 2.0))
 
 
 @pytest.mark.parametrize(("N", "group", "found"), [(6, 3, 3), (6, 4, 3), (5, 4, 1), (4, 4, 4), (2, 32, 2)])
@@ -236,5 +236,32 @@ def test_every_weight_learns_and_classes_count(num_classes: int | None, residual
 
 @pytest.mark.parametrize("size", [2, 48, 2048])
 def test_sizes_are_powers_of_two(size: int) -> None:
-    with pytest.raises(ValueError, match=rf"size is {size}: StyleGAN's images are of 4, 8, 16"):
+    with pytest.raises(ValueError, match=rf"size is {size}: give 4, 8, 16"):
         StyleGAN2Generator(size)
+
+
+def test_half_precision_leaves_styles_filters_and_colours_alone() -> None:
+    torch.manual_seed(0)
+    G = StyleGAN2Generator(16, 3, 6, 5, 2, Widths(32, 8)).eval()
+    z, skip = torch.randn(4, 6), torch.randn(2, 3, 4, 4)
+    exact, enlarged = G(z), FIR().up(skip)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(G.mapping(z), G.mapping(z.clone()))
+        assert G.mapping(z).dtype == G(z).dtype == torch.float32
+        assert torch.equal(FIR().up(skip), enlarged)
+        assert FIR().down(skip.bfloat16()).dtype == torch.bfloat16
+        assert (G(z) - exact).abs().max() < 0.1 * exact.std()
+        assert StyleGAN2Discriminator(16, 3, Widths(32, 8))(exact).dtype == torch.float32
+
+
+@pytest.mark.parametrize("strength", [0.0, 2.0])
+def test_noise_is_drawn_in_training_alone(strength: float) -> None:
+    torch.manual_seed(0)
+    G = StyleGAN2Generator(8, 1, 6, 5, 2, Widths(32, 8))
+    for name, weight in G.named_parameters():
+        if name.endswith("strength"):
+            nn.init.constant_(weight, strength)
+    z = torch.randn(2, 6)
+    assert torch.equal(G(z), G(z)) == (strength == 0)
+    G.eval()
+    assert torch.equal(G(z), G(z))

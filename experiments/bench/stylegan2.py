@@ -107,7 +107,7 @@ def measure(rounds: int, warm_up: int, batch: int, width: int, every: int) -> di
     D = D.to(memory_format=torch.channels_last)
     bare = Bare(deepcopy(G), deepcopy(D), data.reference("train").images, batch, every)
     settings: dict[str, Any] = {"channels_last": True, "ema": EMASettings(decay=DECAY)}
-    module = StyleGAN2(G, D, mixing=0.0, penalties=[R1(GAMMA, every=every)], **settings)
+    module = StyleGAN2(G, D, mixing=0.0, path_length=None, penalties=[R1(GAMMA, every=every)], **settings)
     turns = TurnByTurn(bare, every, warm_up)
     with tempfile.TemporaryDirectory() as folder:
         trainer_of(Path(folder), turns, every * (warm_up + rounds), bf16=False).fit(module, datamodule=data)

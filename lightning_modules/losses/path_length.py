@@ -1,12 +1,15 @@
 """Path length regularisation (Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", eq. 4).
 
-    weight * E (|J_w^T y| - a)^2,   y ~ N(0, I) in image space, a the running mean of |J_w^T y|
+    weight * E (|J_w^T y| - a)^2,   y ~ N(0, I) / sqrt(H W) in image space, a the running mean of |J_w^T y|
 
-so that a step of one length in w changes the image by as much, wherever it is taken.
+so that a step of one length in w changes the image by as much, wherever it is taken. Deviation: a is a constant to the
+gradient, where in the published code a hundredth of it is not.
 """
 
 import torch
 from torch import Tensor, nn
+
+EPSILON = 1e-12  # below it the root has no slope
 
 
 class PathLength(nn.Module):
@@ -47,10 +50,10 @@ class PathLength(nn.Module):
 
 
 def path_lengths(image: Tensor, styles: Tensor) -> Tensor:
-    """|J^T y| for one y each, y / sqrt(H W) being N(0, 1): [N], differentiable.
+    """|J^T y| for one y each, N(0, 1) / sqrt(H W): [N], differentiable.
 
     The squares are summed over w and averaged over the layers, as in the published code.
     """
     noise = torch.randn_like(image) / (image.shape[2] * image.shape[3]) ** 0.5
     (gradient,) = torch.autograd.grad((image * noise).sum(), styles, create_graph=True)
-    return gradient.float().square().sum(2).mean(1).sqrt()
+    return gradient.float().square().sum(2).mean(1).clamp_min(EPSILON).sqrt()

@@ -103,7 +103,7 @@ class Leaky(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` of any shape."""
         x = leaky_relu(x, SLOPE) * self.gain
-        return x if self.clamp is None else x.clamp(-self.clamp * self.gain, self.clamp * self.gain)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class MinibatchDeviation(nn.Module):

@@ -2,7 +2,8 @@
 
 A signal that is enlarged is spread by zeros and then filtered, one that is shrunk is filtered and then thinned out, so
 that no copies of its spectrum stay behind. Beyond the edge all is zero. A filter of an even length, such as the
-binomial [1, 3, 3, 1], keeps the middles of images over each other; one of odd length shifts by half a pixel.
+binomial [1, 3, 3, 1], keeps the middles of images over each other; one of odd length shifts by half a pixel. The
+result is of the input's type, autocast or not.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
+
+from lightning_modules.networks.spectral import full_precision
 
 
 class FIR(nn.Module):
@@ -37,7 +40,8 @@ class FIR(nn.Module):
         last = size - 2 - first
         for axis, line in enumerate(self.lines(x, 2.0, flip=False)):
             stride = (2, 1) if axis == 0 else (1, 2)
-            x = conv_transpose2d(x, line, stride=stride, groups=C)
+            with full_precision(x.device):
+                x = conv_transpose2d(x, line, stride=stride, groups=C)
             x = x.narrow(2 + axis, first, x.shape[2 + axis] - first - last)
         return x
 
@@ -46,14 +50,16 @@ class FIR(nn.Module):
         size = len(self.taps)
         x = pad(x, [(size - 1) // 2, (size - 2) // 2] * 2)
         for axis, line in enumerate(self.lines(x, 1.0)):
-            x = conv2d(x, line, stride=(2, 1) if axis == 0 else (1, 2), groups=x.shape[1])
+            with full_precision(x.device):
+                x = conv2d(x, line, stride=(2, 1) if axis == 0 else (1, 2), groups=x.shape[1])
         return x
 
     def smooth(self, x: Tensor, before: int, after: int, gain: float = 1.0) -> Tensor:
         """``x`` [N, C, H, W], with so many zeros at its upper and left, and lower and right edge, filtered."""
         x = pad(x, [before, after] * 2)
         for line in self.lines(x, gain**0.5):
-            x = conv2d(x, line, groups=x.shape[1])
+            with full_precision(x.device):
+                x = conv2d(x, line, groups=x.shape[1])
         return x
 
     def lines(self, x: Tensor, gain: float, flip: bool = True) -> tuple[Tensor, Tensor]:

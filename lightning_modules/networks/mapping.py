@@ -12,7 +12,8 @@ from torch.nn.functional import one_hot
 
 from lightning_modules.networks.base import StyledGenerator
 from lightning_modules.networks.conditional import given
-from lightning_modules.networks.equalised import EqualisedLinear, Leaky, PixelNorm
+from lightning_modules.networks.equalised import EqualisedLinear, Leaky, PixelNorm, in_full
+from lightning_modules.networks.spectral import full_precision
 
 W_LR_MUL = 0.01  # of the mapping network
 
@@ -60,12 +61,14 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor | None, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] and classes ``y`` [N] to w [N, w_dim]; in training the running mean follows."""
-        parts = [] if z is None else [self.norm(z.float())]
-        if self.embed is not None and self.num_classes is not None:
-            parts.append(self.norm(self.embed(one_hot(given(y), self.num_classes).to(self.embed.weight.dtype))))
-        w = self.layers(torch.cat(parts, 1))
+        with full_precision((given(y) if z is None else z).device):
+            parts = [] if z is None else [self.norm(in_full(z))]
+            if self.embed is not None and self.num_classes is not None:
+                code = one_hot(given(y), self.num_classes).to(self.embed.weight.dtype)
+                parts.append(self.norm(self.embed(code)))
+            w: Tensor = self.layers(torch.cat(parts, 1))
         if self.training and self.decay is not None:
-            self.w_mean.lerp_(w.detach().float().mean(0), 1 - self.decay)
+            self.w_mean.lerp_(w.detach().mean(0), 1 - self.decay)
         return w
 
 

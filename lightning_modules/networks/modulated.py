@@ -16,6 +16,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 
 from lightning_modules.networks.equalised import EPSILON, EqualisedLinear, in_full
 from lightning_modules.networks.fir import FIR
+from lightning_modules.networks.spectral import full_precision
 
 
 class ModulatedConv2d(nn.Module):
@@ -40,11 +41,14 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """``x`` [N, before, H, W] under ``w`` [N, w_dim] to [N, after, H, W], or twice the sides."""
-        style, weight = self.affine(w), self.weight * self.scale
+        with full_precision(w.device):
+            style = self.affine(in_full(w))
+        weight = self.weight * self.scale
         x = self.convolve(x * style.to(x.dtype)[:, :, None, None], weight)
         if not self.demodulate:
             return x
-        power = in_full(style).square() @ in_full(weight).square().sum((2, 3)).T  # [N, after]
+        with full_precision(w.device):
+            power = style.square() @ in_full(weight).square().sum((2, 3)).T  # [N, after]
         return x * (power + EPSILON).rsqrt().to(x.dtype)[:, :, None, None]
 
     def convolve(self, x: Tensor, weight: Tensor) -> Tensor:

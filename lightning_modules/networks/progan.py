@@ -63,11 +63,27 @@ class Enlarge(nn.Module):
         return interpolate(x, scale_factor=2)
 
 
+class Bias(nn.Module):
+    """A number for each map.
+
+    Args:
+        channels: maps.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` [N, channels, H, W]."""
+        return x + self.bias
+
+
 class ProGANGenerator(Grown, Generator):
     """z -> x.
 
     Args:
-        size: side of the images in px, a power of two from 8.
+        size: side of the images in px, a power of two from 4.
         channels: of the images.
         z_dim: length of z.
         widths: feature maps of each resolution.
@@ -80,8 +96,9 @@ class ProGANGenerator(Grown, Generator):
         self.levels, self.growth = len(sides), float(len(sides) - 1)
         start = nn.Sequential(
             PixelNorm(),
-            EqualisedLinear(z_dim, first * SMALLEST**2, gain=GAIN / SMALLEST),
+            EqualisedLinear(z_dim, first * SMALLEST**2, bias=False, gain=GAIN / SMALLEST),
             nn.Unflatten(1, (first, SMALLEST, SMALLEST)),
+            Bias(first),
             Leaky(gain=1.0),
             PixelNorm(),
             *normed(EqualisedConv2d(first, first, 3, gain=GAIN)),
@@ -107,7 +124,7 @@ class ProGANDiscriminator(Grown, Discriminator):
     """Images [N, C, size, size] to scores [N].
 
     Args:
-        size: side of the images in px, a power of two from 8.
+        size: side of the images in px, a power of two from 4.
         channels: of the images.
         widths: feature maps of each resolution.
         group: images over which the deviation is taken.

@@ -29,5 +29,5 @@ def levels(size: int) -> list[int]:
     """
     found = [SMALLEST * 2**i for i in range((LARGEST // SMALLEST).bit_length())]
     if size not in found:
-        raise ValueError(f"size is {size}: StyleGAN's images are of 4, 8, 16, ... 1024 px")
+        raise ValueError(f"size is {size}: give 4, 8, 16, ... 1024 px")
     return found[: found.index(size) + 1]

@@ -2,7 +2,7 @@
 
 Each resolution has a convolution that keeps the size and one that halves it behind a low-pass filter; then come the
 deviation of the minibatch, a convolution and two fully connected layers. A class is mapped to a vector whose inner
-product with the last features is the logit (Miyato and Koyama 2018).
+product with the last features is the logit (Miyato and Koyama 2018). All from 4 px on is in float32.
 """
 
 import math
@@ -11,10 +11,11 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from lightning_modules.networks.base import Discriminator
-from lightning_modules.networks.equalised import EqualisedConv2d, EqualisedLinear, Leaky, MinibatchDeviation
+from lightning_modules.networks.equalised import EqualisedConv2d, EqualisedLinear, Leaky, MinibatchDeviation, in_full
 from lightning_modules.networks.fir import FIR
 from lightning_modules.networks.mapping import Mapping
 from lightning_modules.networks.resolutions import SMALLEST, Widths, levels
+from lightning_modules.networks.spectral import full_precision
 
 
 class Halve(nn.Module):
@@ -119,11 +120,14 @@ class StyleGAN2Discriminator(Discriminator):
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """What the head judges: [N, maps]."""
-        return self.epilogue(self.blocks(x))
+        found = self.blocks(x)
+        with full_precision(found.device):
+            return self.epilogue(in_full(found))
 
     def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
         """The logits [N] of ``features``."""
-        found: Tensor = self.head(features)
+        with full_precision(features.device):
+            found: Tensor = self.head(features)
         if self.mapping is None:
             return found.flatten()
         return (found * self.mapping(None, y)).sum(1) / math.sqrt(found.shape[1])
