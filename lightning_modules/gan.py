@@ -17,8 +17,8 @@ from lightning_modules.augment.base import Augmentation, Unchanged
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating
 from lightning_modules.losses.classification import ClassificationTerm
-from lightning_modules.losses.once import require_once
 from lightning_modules.losses.penalties import BetweenPenalty, Penalty, PointPenalty
+from lightning_modules.losses.terms import require_once
 from lightning_modules.losses.weights import WeightTerm
 from lightning_modules.networks.base import Discriminator, Generator, Network, TwoHeadedDiscriminator, Verdict
 

@@ -21,8 +21,8 @@ from datamodules.functional.keys import key
 from lightning_modules.contract import GivesReference, NumbersItsItems, StatesItsData
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.losses.laplacian import LaplacianL1
-from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import MSE, ReconstructionLoss
+from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import Generator
 from lightning_modules.one_player import OnePlayerModule
 

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from lightning_modules.adversarial import Terms
 from lightning_modules.contract import StatesItsData
-from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import L1, ReconstructionLoss
+from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import Discriminator, Filler, Network, TwoStageFiller
 from lightning_modules.reconstruction import ReconstructionModule
 from lightning_modules.restoring import Restoring

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import evaluating
 from lightning_modules.losses.matching import MatchingLoss
-from lightning_modules.losses.once import require_once
+from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import Alignment, MultiViewUpscaler, StereoUpscaler
 from lightning_modules.restoring import centre
 from lightning_modules.super_resolution import SuperResolution, scale_between

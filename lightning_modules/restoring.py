@@ -13,8 +13,8 @@ from torch.nn.functional import interpolate
 from datamodules.functional.keys import key, seed_streams
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import AtelierModule
-from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import ReconstructionLoss
+from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import Network
 
 Reads = Literal["rgb", "luma", "grey"]

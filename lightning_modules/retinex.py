@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.base import evaluating
-from lightning_modules.losses.once import require_once
 from lightning_modules.losses.reconstruction import L1, ReconstructionLoss
 from lightning_modules.losses.retinex import (
     Composition,
@@ -27,6 +26,7 @@ from lightning_modules.losses.retinex import (
     Layers,
     Smoothness,
 )
+from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import Network
 from lightning_modules.one_player import OnePlayerModule
 from lightning_modules.restoring import PICTURES, Restoring

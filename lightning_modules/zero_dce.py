@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.losses.once import require_once
+from lightning_modules.losses.terms import require_once
 from lightning_modules.losses.zero_dce import (
     ColourConstancy,
     Exposure,

@@ -4,12 +4,14 @@ Wang et al. 2019, "Learning parallax attention for stereo image super-resolution
 each weighs 0.005 beside the squared error. All are means here, as in the authors' code, not sums.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
+
+from lightning_modules.losses.terms import WeightedTerm
 
 
 class Match(Protocol):
@@ -36,18 +38,17 @@ class Match(Protocol):
         ...
 
 
-class MatchingLoss(ABC):
-    """One named, weighted term.
+class MatchingLoss(WeightedTerm):
+    """A term on what views find in each other.
 
     Attributes:
         rows: whether it is for row attention alone, of two views in both directions.
     """
 
-    name: ClassVar[str]
     rows: ClassVar[bool] = False
 
     def __init__(self, weight: float = 0.005) -> None:
-        self.weight = weight
+        super().__init__(weight)
 
     @abstractmethod
     def __call__(self, matches: Sequence[Match]) -> Tensor:

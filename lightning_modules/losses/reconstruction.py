@@ -1,20 +1,16 @@
 """Losses between a prediction and its target, [N, C, H, W] or any equal shapes; each returns a scalar."""
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, l1_loss, mse_loss
 
+from lightning_modules.losses.terms import WeightedTerm
 
-class ReconstructionLoss(ABC):
-    """One named, weighted term of a sum."""
 
-    name: ClassVar[str]
-
-    def __init__(self, weight: float = 1.0) -> None:
-        self.weight = weight
+class ReconstructionLoss(WeightedTerm):
+    """A term on a prediction and its target."""
 
     @abstractmethod
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:

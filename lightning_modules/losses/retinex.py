@@ -10,12 +10,14 @@ less where grey(R) has steps of its own, on average over 3x3 px, |dL| exp(-10 me
 the last pixel to nothing is none.
 """
 
-from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, l1_loss, pad
+
+from lightning_modules.losses.terms import WeightedTerm
 
 GREY = (0.299, 0.587, 0.114)  # of R, G, B, full range: ITU-R BT.601
 
@@ -28,17 +30,8 @@ class Layers(NamedTuple):
     L: Tensor  # [N, 1, H, W]
 
 
-class DecompositionLoss(ABC):
-    """One named, weighted term on two images of one scene in different light.
-
-    Args:
-        weight: of the term.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self, weight: float = 1.0) -> None:
-        self.weight = weight
+class DecompositionLoss(WeightedTerm):
+    """A term on two images of one scene in different light."""
 
     @abstractmethod
     def __call__(self, bright: Layers, dark: Layers) -> Tensor:

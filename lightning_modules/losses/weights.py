@@ -3,22 +3,16 @@
 The squared norm has its place in the optimizer (``weight_decay``); what the optimizer cannot do is here.
 """
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.losses.terms import WeightedTerm
 
-class WeightTerm(ABC):
-    """One named, weighted term."""
 
-    name: ClassVar[str]
-
-    def __init__(self, weight: float) -> None:
-        if weight < 0:
-            raise ValueError(f"{type(self).__name__}: weight must not be negative, got {weight}")
-        self.weight = weight
+class WeightTerm(WeightedTerm):
+    """A term on a network's weights."""
 
     @abstractmethod
     def __call__(self, net: nn.Module) -> Tensor:

@@ -5,26 +5,18 @@ weight 10, colour by the root over squares of squares and weight 5, smoothness b
 equations have other forms and weights). Deviations: no difference to a border of zeros in the spatial term.
 """
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+from abc import abstractmethod
 
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from lightning_modules.losses.terms import WeightedTerm
+
 REGION = 4  # px: side of the regions whose contrast is kept
 
 
-class ZeroReferenceLoss(ABC):
-    """One named, weighted term on what became of an image, and by which maps.
-
-    Args:
-        weight: of the term.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self, weight: float = 1.0) -> None:
-        self.weight = weight
+class ZeroReferenceLoss(WeightedTerm):
+    """A term on what became of an image, and by which maps."""
 
     @abstractmethod
     def __call__(self, y: Tensor, image: Tensor, maps: Tensor) -> Tensor:
