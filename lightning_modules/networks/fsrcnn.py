@@ -6,6 +6,9 @@ the large image: the one layer that depends on the scale.
 In training nothing is padded, and the result lacks what its border would read; elsewhere the image's border is
 repeated, and the size kept. No skip leads around the network, so that a border of zeros reaches into the result: with
 zeros, and on smaller patches, x3 came to 32.3 dB on Set5.
+
+Values are read and made as differences from mid-grey: the same functions of an image, but weights need not learn its
+mean. After 4,000 steps x3 came to 31.8 dB so and to 31.4 without, and to 32.4 with ten times the rate, which it allows.
 """
 
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ from lightning_modules.networks.base import Upscaler
 from lightning_modules.networks.init import He
 
 KERNEL = 9  # of the transposed convolution
+GREY = 0.5
 
 
 class FSRCNN(Upscaler):
@@ -52,4 +56,4 @@ class FSRCNN(Upscaler):
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """``y`` [N, C, h, w] to [N, C, h scale, w scale]; in training ``reach`` small pixels less at each side."""
-        return self.enlarge(self.layers(self.bordered(y)))
+        return self.enlarge(self.layers(self.bordered(y) - GREY)) + GREY
