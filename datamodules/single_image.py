@@ -28,10 +28,10 @@ DAMAGE_STREAM = int.from_bytes(b"damage")  # keys the damage apart from all othe
 class Again:
     """A loader of the same batch without end."""
 
-    def __init__(self, batch: Batch | Holed) -> None:
+    def __init__(self, batch: tuple[Tensor, ...]) -> None:
         self.batch = batch
 
-    def __iter__(self) -> Iterator[Batch | Holed]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return repeat(self.batch)
 
 
@@ -157,7 +157,7 @@ def read_file(path: Path) -> Tensor:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: absent; it should be an image file: set ATELIER_DATA or data.init_args.root to the folder that"
-            " data.init_args.image and the mask's name begin in."
+            " the names of files in data.init_args begin in."
         )
     try:
         with quiet_pillow():

@@ -16,9 +16,12 @@ from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.latent_scores import LatentScores
 from lightning_modules.callbacks.layer_sync import RankBatchNormSync
 from lightning_modules.callbacks.likelihood import LogLikelihood
+from lightning_modules.callbacks.path_length_scores import PathLengthScores
 from lightning_modules.callbacks.progress import ProgressLine
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.samples import ImageGrid
+from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.transfer_scores import TransferScores
 
 HOUSE: dict[str, type[Callback]] = {
     "clock": Clock,
@@ -27,12 +30,15 @@ HOUSE: dict[str, type[Callback]] = {
     "fidelity": FidelityScores,
     "likelihood": LogLikelihood,
     "latent": LatentScores,
+    "path_length": PathLengthScores,
+    "styling": TransferScores,
     "samples": ImageGrid,
     "collapse": CollapseWatch,
     "checkpoint": Checkpoints,
     "record": RunRecord,
     "progress": ProgressLine,
 }
+SCORES = tuple(name for name, kind in HOUSE.items() if issubclass(kind, Scores))  # the keys of what measures
 
 
 def plugins(given: Sequence[Any], sync_batchnorm: bool | None) -> list[Any]:

@@ -24,7 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from experiments.cell_key import cell_key
 from experiments.errors import UserError, sentence_of
 from experiments.explain import arguments_of, explain, refusal
-from experiments.house import HOUSE, plugins
+from experiments.house import HOUSE, SCORES, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
 from experiments.optimizers import spelt_out
 from lightning_modules.metrics.protocol import INCEPTION, metric_name
@@ -118,7 +118,7 @@ class AtelierCLI(LightningCLI):
             config.record.experiment = config.experiment
         if config.checkpoint is None or config.checkpoint.monitor is None:
             return
-        if all(config[scores] is None for scores in ("evaluation", "classification", "fidelity", "likelihood")):
+        if all(config[scores] is None for scores in SCORES):
             config.checkpoint.monitor = None
             return
         score, at, extractor = config.checkpoint.monitor.partition("@")

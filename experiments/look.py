@@ -13,16 +13,13 @@ from datamodules.functional.files import replacing
 from experiments.catalogue import experiments, find_file
 from experiments.cell_key import cell_key
 from experiments.errors import RunError, UserError, sentence_of
+from experiments.house import SCORES
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
 from experiments.request import Request, new_path, read_request
 from experiments.runs import RunDirectory, open_run
 from experiments.train import parse, say
 from experiments.weights import check_weights, has_weights, read_checkpoint
-from lightning_modules.callbacks.fidelity import FidelityScores
-from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
-from lightning_modules.callbacks.latent_scores import LatentScores
-from lightning_modules.callbacks.likelihood import LogLikelihood
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.scores import Scores
 
@@ -110,8 +107,8 @@ def build(cli: AtelierCLI, which: str | None) -> None:
     switch_off(cli, *WRITERS)
     cli.config.trainer.logger = False
     cli.build()
-    for callback in (cli.config_init[name] for name in ("evaluation", "fidelity", "likelihood", "latent")):
-        if isinstance(callback, GenerativeMetrics | FidelityScores | LogLikelihood | LatentScores):
+    for callback in (cli.config_init[name] for name in SCORES):
+        if callback is not None:
             callback.checkpoint = which
 
 
@@ -205,7 +202,7 @@ def predict(argv: Sequence[str]) -> int:
     """Write the predictions on the test data into a file that torch.load reads."""
     request, subject = prepare(argv, "predict", "--out")
     out = new_path(request.own.get("--out", "predictions.pt"))
-    switch_off(subject.cli, "evaluation", "classification", "fidelity", "likelihood", "latent")
+    switch_off(subject.cli, *SCORES)
     with tempfile.TemporaryDirectory() as folder:
         trainer = subject.cli.make_trainer(Path(folder))
         with users_mistakes():

@@ -4,14 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.house import SCORES
 
 MAY_CHANGE = (
     "clock",
-    "evaluation",
-    "classification",
-    "likelihood",
-    "latent",
-    "fidelity",
+    *SCORES,
     "samples",
     "collapse",
     "checkpoint",

@@ -9,7 +9,7 @@ import yaml
 from experiments import catalogue
 from experiments.catalogue import DEFAULTS
 from experiments.cell_key import cell_key
-from experiments.house import HOUSE
+from experiments.house import HOUSE, SCORES
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, switch_off
 from experiments.table_cells import read_keys
@@ -32,7 +32,7 @@ def test_an_experiment_parses_is_measured_and_builds_and_has_a_length_if_it_has_
     assert yaml.safe_load(cli.text) == config
     clock = config["clock"] or {}
     assert sum(clock.get(unit) is not None for unit in ("g_steps", "kimg", "epochs")) == (name in TRAINED)
-    assert any(config[scores] is not None for scores in ("evaluation", "classification", "fidelity", "likelihood"))
+    assert any(config[scores] is not None for scores in SCORES)
     assert not config["trainer"]["use_distributed_sampler"]
     assert config["trainer"]["num_sanity_val_steps"] == 0
     assert config["trainer"]["check_val_every_n_epoch"] is None

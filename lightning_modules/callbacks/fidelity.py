@@ -199,7 +199,6 @@ class FidelityScores(Scores):
         self.scored: dict[str, SetScores] = {}  # by the name of the set, and /back
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
-        self.checkpoint: str | None = "last"
 
     def _protocol(self, scale: int) -> FidelityProtocol:
         return FidelityProtocol(self.colour, scale if self.shave == "scale" else self.shave)

@@ -71,7 +71,6 @@ class GenerativeMetrics(Scores):
         self.fakes, self.is_splits, self.seed, self.with_floor = fakes, is_splits, seed, floor
         self.extractor: Extractor | None = None
         self.protocol: Protocol | None = None
-        self.checkpoint = "last"
 
     @property
     def floor_split(self) -> str:

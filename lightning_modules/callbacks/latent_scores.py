@@ -33,9 +33,6 @@ class LatentScores(MeasuredScores):
         samples: how many z are drawn, in blocks of 100 keyed by (seed, block).
         seed: of the noise.
 
-    Attributes:
-        checkpoint: what a test evaluates, for the protocol.
-
     Raises:
         ValueError: for fewer than two samples; in ``setup``, for a family without an encoder.
     """
@@ -46,7 +43,6 @@ class LatentScores(MeasuredScores):
             raise ValueError(f"latent: a correlation needs 2 samples or more, got {samples}")
         self.samples, self.seed = samples, seed
         self.weights: str | None = None
-        self.checkpoint: str | None = "last"
 
     @property
     def described(self) -> dict[str, Any]:

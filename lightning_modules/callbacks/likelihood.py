@@ -63,7 +63,6 @@ class LogLikelihood(Scores):
                 raise ValueError(f"likelihood: {name} must be 1 or more, got {value}")
         self.samples, self.early_samples, self.images = samples, min(early_samples, samples), images
         self.split, self.seed, self.chunk = split, seed, chunk
-        self.checkpoint: str | None = "last"
         self._protocol: dict[str, Any] = {}
 
     @property

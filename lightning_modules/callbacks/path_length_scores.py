@@ -1,7 +1,4 @@
-"""Perceptual path length of a generator, at each validation and at a test.
-
-An experiment names it under ``trainer.callbacks``, with the network whose features are compared.
-"""
+"""Perceptual path length of a generator, at each validation and at a test."""
 
 from typing import Any
 
@@ -72,6 +69,7 @@ class PathLengthScores(MeasuredScores):
             "block": BLOCK,
             "seed": self.seed,
             "weights": self.weights,
+            "checkpoint": self.checkpoint,
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

@@ -18,9 +18,11 @@ class Scores(Callback):
     Attributes:
         history: one row a measurement: d_step, g_step, kimg, seconds of training so far, and the metrics.
         floor_value: scores of real images, the least that can be reached; None where there is none.
+        checkpoint: what is evaluated, for the protocol.
     """
 
     def __init__(self) -> None:
+        self.checkpoint: str | None = "last"
         self.history: list[Row] = []
         self.floor_value: dict[str, float] | None = None
         self._started = time.monotonic()

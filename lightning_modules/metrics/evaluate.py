@@ -56,7 +56,7 @@ def protocol_for(
     seed: int = 0,
     labels: str = "none",
     weights: str = "ema",
-    checkpoint: str = "last",
+    checkpoint: str | None = "last",
     real: Images | None = None,
 ) -> Protocol:
     """The protocol of scoring ``fakes`` samples by ``metrics`` against all of ``reference``, ``real`` being the floor.

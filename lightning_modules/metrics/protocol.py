@@ -59,7 +59,7 @@ class Protocol:
     neighbours: int | None = None  # k of precision and recall
     coverage_neighbours: int | None = None  # k of density and coverage
     settings: str | None = None  # of metrics that have no fields here: "name=value, name=value"
-    checkpoint: str = "last"  # or "best by ..."
+    checkpoint: str | None = "last"  # or "best by ..."; None where there is none
     seed: int = 0
     block: int = 100  # fakes drawn under one key of (seed, block)
     floor_split: str | None = None  # whose first `floor_count` images, scored as fakes, are the floor

@@ -1,16 +1,17 @@
-"""VGG19 (Simonyan and Zisserman 2015, configuration E) up to one of its convolutions, for its features.
+"""VGG19 (Simonyan and Zisserman 2015, configuration E) up to one of its convolutions, for its features, or for several.
 
 Its weights are a file in torchvision's layout, which is named explicitly. Nothing is downloaded, and nothing else is
 ever taken in its place.
 """
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.base import Network
+from lightning_modules.networks.base import FeatureMaps, Network
 
 STAGES = {1: (2, 64), 2: (2, 128), 3: (4, 256), 4: (4, 512), 5: (4, 512)}  # convolutions, and their channels
 LAYERS = [f"conv{stage}_{i}" for stage, (count, _) in STAGES.items() for i in range(1, count + 1)]
@@ -35,8 +36,7 @@ class VGG19Features(Network):
 
     def __init__(self, weights: str, layer: str = "conv5_4", before_relu: bool = False) -> None:
         super().__init__()
-        if layer not in LAYERS:
-            raise ValueError(f"VGG19 has no layer {layer!r}: choose one of {', '.join(LAYERS)}")
+        require(layer)
         layers = layers_up_to(layer)
         self.features = nn.Sequential(*(layers[:-1] if before_relu else layers))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
@@ -46,7 +46,59 @@ class VGG19Features(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [N, 1 or 3, H, W] in [0, 1], grey given three times, to [N, C', H / 2^k, W / 2^k] after k poolings."""
-        return self.features((x.expand(-1, 3, -1, -1) - self.mean) / self.deviation)
+        return self.features(self.normalised(x))
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """``x`` [N, 1 or 3, H, W] in [0, 1] as the network was trained on it: [N, 3, H, W]."""
+        return (x.expand(-1, 3, -1, -1) - self.mean) / self.deviation
+
+
+class VGG19Maps(FeatureMaps):
+    """Images to several layers of VGG19, after their ReLUs: those of Gatys et al. (2016) unless told otherwise.
+
+    Args:
+        weights: path of torchvision's weights of VGG19.
+        layers: convolutions.
+        average: pool by averages, as Gatys et al. found to look better, and not by maxima as trained.
+
+    Raises:
+        FileNotFoundError: there is no such file; ValueError: no such layer, or the file holds other weights.
+    """
+
+    title = "vgg19"
+
+    def __init__(
+        self,
+        weights: str,
+        layers: Sequence[str] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1"),
+        average: bool = False,
+    ) -> None:
+        super().__init__()
+        for layer in layers:
+            require(layer)
+        asked = sorted(set(layers), key=LAYERS.index)
+        self.vgg = VGG19Features(weights, asked[-1])
+        for i, part in enumerate(self.vgg.features):
+            if average and isinstance(part, nn.MaxPool2d):
+                self.vgg.features[i] = nn.AvgPool2d(2)
+        self.widths = {layer: STAGES[int(layer[4])][1] for layer in asked}
+        self.minimum = 2 ** (int(asked[-1][4]) - 1)
+        self.places = {len(layers_up_to(layer)) - 1: layer for layer in asked}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """``x`` [N, 1 or 3, H, W] in [0, 1] to each layer's maps."""
+        x, maps = self.vgg.normalised(x), {}
+        for i, part in enumerate(self.vgg.features):
+            x = part(x)
+            if i in self.places:
+                maps[self.places[i]] = x
+        return maps
+
+
+def require(layer: str) -> None:
+    """Raise ValueError where VGG19 has no ``layer``."""
+    if layer not in LAYERS:
+        raise ValueError(f"VGG19 has no layer {layer!r}: choose one of {', '.join(LAYERS)}")
 
 
 def layers_up_to(layer: str) -> list[nn.Module]:

@@ -1,5 +1,6 @@
 """What a family may ask of a network: the base types that YAML files name and families import."""
 
+from lightning_modules.networks.base.features import FeatureMaps
 from lightning_modules.networks.base.generation import (
     Decoder,
     Discriminator,
@@ -34,6 +35,7 @@ __all__ = [
     "Decoder",
     "Discriminator",
     "Encoder",
+    "FeatureMaps",
     "FeedbackGenerator",
     "Filler",
     "Generator",

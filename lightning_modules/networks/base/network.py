@@ -17,6 +17,7 @@ class Classifier(Network):
 
     dim: int
     num_classes: int
+    trunk: nn.Sequential  # from the image to the last hidden layer
     init_args: dict[str, Any]  # what builds it again: they travel with shipped weights
 
     @abstractmethod

@@ -1,0 +1,117 @@
+"""How near styled pictures are to their content and to their style, at the start, at each validation and at a test."""
+
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from datamodules.functional.quantise import ValueRange
+from datamodules.functional.statistics import gram
+from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.scores import MeasuredScores
+from lightning_modules.metrics.ranks import rank_and_world
+from lightning_modules.networks.base import FeatureMaps
+
+
+@typing.runtime_checkable
+class MakesStyled(typing.Protocol):
+    """What the callback asks of a family."""
+
+    value_range: ValueRange
+
+    def restore(self, batch: Sequence[Tensor]) -> Tensor:
+        """The picture [1, 3, H, W] of a content [1, 3, H, W], its styles [1, K, 3, h, w] and a guide."""
+        ...
+
+
+@typing.runtime_checkable
+class HoldsOut(typing.Protocol):
+    """What the callback asks of the data module."""
+
+    def held_out(self) -> Iterator[Sequence[Tensor]]:
+        """Contents, styles and guides to be scored on."""
+        ...
+
+
+class TransferScores(MeasuredScores):
+    """Scores ``content@<network>`` and ``style@<network>``: relative squared distances, means over layers and pictures.
+
+    Content is compared by the maps, style by their Gram matrices, both as shares of the squared norm of what is wanted:
+    0 is equal, 1 as far as nothing at all. Of several styles it is their mean.
+
+    Args:
+        features: the network, which is frozen and runs in full precision.
+        content_layers: of it; none leaves the content out, as for textures.
+        style_layers: of it.
+
+    Raises:
+        ValueError: no style layers, or such as the network has not; in ``setup``, a family without styled pictures.
+    """
+
+    def __init__(self, features: FeatureMaps, content_layers: Sequence[str], style_layers: Sequence[str]) -> None:
+        super().__init__()
+        features.require([*content_layers, *style_layers])
+        if not style_layers:
+            raise ValueError("TransferScores compares no style: name style_layers")
+        self.features = features.requires_grad_(False).eval()
+        self.content_layers, self.style_layers = tuple(content_layers), tuple(style_layers)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Which network, and which of its layers."""
+        return {
+            "features": self.features.title,
+            "content_layers": list(self.content_layers),
+            "style_layers": list(self.style_layers),
+            "checkpoint": self.checkpoint,
+        }
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See that there is something to compare, before training starts."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(pl_module, MakesStyled) or not isinstance(data, HoldsOut):
+            raise ValueError(
+                f"TransferScores: a {type(pl_module).__name__} on {type(data).__name__} makes no styled pictures; "
+                "leave it out"
+            )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Score what there is before training, once in the life of a run."""
+        super().on_train_start(trainer, pl_module)
+        assert isinstance(pl_module, AtelierModule)
+        if trainer.global_step == 0 and not self.history:
+            pl_module.write_row(self.score(pl_module, "val"))
+
+    def measure(self, module: AtelierModule) -> dict[str, float]:
+        """As the base; each rank compares its share of the pictures."""
+        assert isinstance(module, MakesStyled)
+        rank, world = rank_and_world()
+        title = self.features.title
+        names = ["content", "style"] if self.content_layers else ["style"]
+        means = {f"{name}@{title}": MeanMetric().to(module.device) for name in names}
+        self.features.to(module.device)
+        for i, batch in enumerate(module.trainer.datamodule.held_out()):
+            if i % world == rank:
+                parts = [part.to(module.device) for part in batch]
+                for mean, distance in zip(means.values(), self.compare(module.restore(parts), *parts[:2]), strict=True):
+                    mean.update(distance)
+        return {name: float(mean.compute()) for name, mean in means.items()}
+
+    @torch.no_grad()
+    def compare(self, image: Tensor, x: Tensor, y: Tensor) -> list[Tensor]:
+        """Distances of ``image`` to the content ``x``, where that is asked, and to the styles ``y`` [1, K, 3, h, w]."""
+        with torch.autocast(image.device.type, enabled=False):
+            found, content, styles = (self.features(one.float().clamp(0, 1)) for one in (image, x, y[0]))
+        apart = [relative(found[layer], content[layer]) for layer in self.content_layers]
+        style = [relative(gram(found[layer]), gram(styles[layer])) for layer in self.style_layers]
+        return [torch.stack(distances).mean() for distances in (apart, style) if distances]
+
+
+def relative(found: Tensor, wanted: Tensor) -> Tensor:
+    """Squared distance of ``found`` [1, ...] to each of ``wanted`` [K, ...], of that one's squared norm: the mean."""
+    apart = (found - wanted).square().flatten(1).sum(1)
+    return (apart / wanted.square().flatten(1).sum(1)).mean()
