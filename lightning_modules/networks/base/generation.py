@@ -124,6 +124,42 @@ class StyledGenerator(Generator):
         """The styles of ``z`` up to the layer ``crossing`` (integers, [] or [N, 1]), from there those of ``other``."""
 
 
+class TextureGenerator(Generator):
+    """G of fields of noise, z [N, z_dim, L, M], to textures of any size: ``factor`` pixels for each place, less a rest.
+
+    Attributes:
+        factor: pixels from one place to the next.
+        margin: places at each side that the border of a texture reaches.
+        shared: channels of noise that are the same at all places of a field, and say what texture it is; 0 for none.
+    """
+
+    factor: int
+    margin: int
+    shared: int = 0
+
+    @abstractmethod
+    def field(self, n: int, L: int, M: int) -> Tensor:
+        """Noise for ``n`` textures of L x M places: [n, z_dim, L, M]."""
+
+    @abstractmethod
+    def tile(self, z: Tensor) -> Tensor:
+        """Textures of ``z`` [N, z_dim, L, M] that go on at their border: [N, C, factor L, factor M]."""
+
+    @abstractmethod
+    def blend(self, z: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        """``z`` with a ``share`` [L, M] of ``other``'s shared noise at each place, of those [N, z_dim, L, M] both."""
+
+
+class Exemplified(Generator):
+    """G that makes textures of its exemplars, and learns nothing.
+
+    Attributes:
+        exemplars: uint8 [C, H, W] each.
+    """
+
+    exemplars: list[Tensor]
+
+
 class Growing(nn.Module):
     """A network that grows in training, from its smallest resolution to its ``levels``-th.
 
