@@ -11,7 +11,7 @@ from datamodules.functional.keys import key
 from datamodules.single_image import read_file
 from datamodules.style import in_rgb, shrunk_to
 
-SQUARES = {"train": 4096, "test": 512}
+SQUARES = {"train": 1024, "test": 256}
 PLACE_STREAM = int.from_bytes(b"place")  # keys the places apart from all other draws
 
 
