@@ -19,6 +19,7 @@ from lightning_modules.base import OptimizerCallable, evaluating
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.style import Content, MomentStyle, StyleTerm
 from lightning_modules.networks.base import FeatureMaps, Network
+from lightning_modules.restoring import Restoring
 from lightning_modules.styling import Styling
 
 
@@ -29,8 +30,8 @@ class HasStyles(Protocol):
     whole_styles: Tensor  # [K, 3, h, w] in [0, 1]
 
 
-class FastStyle(Styling):
-    """A network from a picture to the same in one style.
+class FastStyle(Styling, Restoring):
+    """A network from a picture to the same in one style; ``atelier translate`` applies it.
 
     Args:
         network: y -> x, in [0, 1].
@@ -75,10 +76,13 @@ class FastStyle(Styling):
                 self._style = self.features(whole.to(self.device))
         return self.judge(self.network(x), self.wanted(content, self._style))
 
+    def inputs(self, x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
+        """What of a batch the network is given: the content."""
+        return (x,)
+
     def restore(self, batch: Sequence[Tensor]) -> Tensor:
         """The network's picture of the content [N, 3, H, W]."""
-        picture: Tensor = self(batch[0])
-        return picture.clamp(*self.value_range)
+        return Restoring.restore(self, batch)
 
 
 class AdaptiveStyle(Styling):

@@ -23,6 +23,7 @@ from lightning_modules.networks.pixels import Pixels
 from lightning_modules.networks.random_filters import RandomFilters
 from lightning_modules.networks.style import StyleDecoder, StyleTransformer
 from lightning_modules.style_transfer import AdaptiveStyle, FastStyle
+from lightning_modules.tools.restoration import Restorer
 
 S = 16
 
@@ -190,6 +191,16 @@ def test_a_transformer_learns_its_style_looked_at_once(tmp_path: Path) -> None:
     assert picture.max() <= 1
     with pytest.raises(ValueError, match=r"FastStyle learns one style: set data.init_args.styles to one file"):
         fit(tmp_path, fast(), Many(styles=2), 1)
+
+
+def test_a_transformer_is_applied_to_pictures_of_any_size(tmp_path: Path) -> None:
+    module = fit(tmp_path, fast(), Many(), 2)
+    assert module.panels()["styled"].shape[:3] == (1, 3, 3)
+    (network,) = module.directions.values()
+    picture = torch.randint(256, (1, 3, 13, 22), dtype=torch.uint8)
+    made = Restorer(network, module.colour, value_range=module.value_range).restore(picture)
+    even = torch.nn.functional.pad(picture / 255, (0, 2, 0, 3), mode="replicate")
+    assert torch.allclose(made, module.restore((even, even))[..., :13, :22], atol=1e-5)
 
 
 def adaptive(**settings: Any) -> AdaptiveStyle:
