@@ -192,6 +192,18 @@ def decode_whole(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
         return np.array(image.convert("RGB") if image.mode == "P" else image)  # a copy, which torch may write to
 
 
+def decode_rgba(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
+    """The pixels of the file whose bytes are ``content``, with their alpha: uint8 [H, W, 4].
+
+    Raises:
+        BadImageError: no image comes out, or one without alpha or other than 8 bits a channel, and why.
+    """
+    with opened(content, max_pixels) as image:
+        if not image.has_transparency_data or image.mode not in ("RGBA", "LA", "PA", "P", "L", "RGB"):
+            raise BadImageError(f"{image.mode} pixels without transparency, where an alpha is asked for")
+        return np.array(image.convert("RGBA"))
+
+
 def most_bytes(max_pixels: int) -> int:
     """A file with more bytes holds more than ``max_pixels``, or is none of the formats."""
     return BYTES_A_PIXEL * max_pixels + 2**20

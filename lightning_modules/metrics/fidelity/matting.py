@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from datamodules.functional.matting import BACKGROUND, FOREGROUND, UNKNOWN
 from datamodules.functional.quantise import check_unit
 from lightning_modules.metrics.fidelity.components import largest_component
 from lightning_modules.metrics.fidelity.filters import correlate, gaussian
 from lightning_modules.metrics.fidelity.means import ImageMeans
 
-BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255  # of a trimap
 THOUSAND = 1000.0
 SIGMA = 1.4  # of Grad's filters
 REACH = 4  # px: where a Gaussian of that sigma falls below 0.01

@@ -1,0 +1,192 @@
+"""Compositions for matting: foregrounds with their alpha on any backgrounds, and the trimaps that go with them.
+
+In training everything is drawn for each patch anew: which background, where, and how wide the trimap's band is. A test
+composition depends on the test's seed and its own foreground, by numpy's ``RandomState``, whose stream is frozen.
+"""
+
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.decode import SUFFIXES, BadImageError, decode_rgba, most_bytes, quiet_pillow
+from datamodules.functional.keys import key
+from datamodules.functional.matting import composed, trimap
+from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
+from datamodules.image_files import source_at
+from datamodules.inspection import channels_first
+from datamodules.pairs import PairDataModule, PairSet, in_colour, read_images
+from datamodules.patches import Pair, Patches, Turns
+from datamodules.stream import Batch
+
+SEEDS = 2**32  # numpy takes as many
+MAX_PIXELS = 2**26
+
+
+class Matte(NamedTuple):
+    """An alpha, what it is to be found from, and what the picture was composed of. Values in [0, 1]."""
+
+    x: Tensor  # [N, 1, H, W]: alpha
+    y: Tensor  # [N, 4, H, W]: the picture, and the trimap as 0, 128 / 255 and 1
+    foreground: Tensor  # [N, 3, H, W]
+    background: Tensor  # [N, 3, H, W]
+
+
+class MattingCompositions(PairDataModule):
+    """Feeds ``Matte``: patches of foregrounds on patches of backgrounds; in tests whole foregrounds, a set of them.
+
+    Args:
+        foregrounds: folders of images with alpha below ``root``.
+        backgrounds: folders of images below ``root`` to train on.
+        test_backgrounds: folders of images below ``root`` to test on.
+        test_share: of the foregrounds, those with the smallest checksum of their names, that are held out for tests.
+        band: least and greatest erosion and dilation of a trimap in px, drawn each by itself.
+        test_seed: of the tests' backgrounds and trimaps.
+
+    The other arguments are PairDataModule's.
+
+    Raises:
+        ValueError: settings that cannot be followed; when read: a foreground without alpha, or a file that is no image,
+            or one that is too small. FileNotFoundError: absent folders.
+    """
+
+    def __init__(
+        self,
+        foregrounds: Sequence[str] = ("noto-emoji-128",),
+        backgrounds: Sequence[str] = ("BSDS500/train",),
+        test_backgrounds: Sequence[str] = ("T91",),
+        test_share: float = 0.1,
+        band: tuple[int, int] = (1, 8),
+        test_seed: int = 0,
+        patch: int = 96,
+        turns: Turns = "mirror",
+        batch_size: int = 16,
+        seed: int = 0,
+        device: str = "cpu",
+        root: str | None = None,
+    ) -> None:
+        super().__init__(patch, None, turns, "rgb", batch_size, seed, device, root)
+        if not 0 < test_share < 1:
+            raise ValueError(f"test_share is {test_share}: set data.init_args.test_share between 0 and 1.")
+        if not 0 <= band[0] <= band[1]:
+            raise ValueError(f"band is {list(band)}: set data.init_args.band to two numbers of px, the lesser first.")
+        self.folders = tuple(foregrounds)
+        self.backgrounds, self.test_backgrounds = tuple(backgrounds), tuple(test_backgrounds)
+        self.test_share, self.band, self.test_seed = test_share, band, test_seed
+
+    # --- files ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def foregrounds(self) -> dict[str, list[Pair]]:
+        """The foregrounds of "train" and "test", uint8 [1, 4, H, W], in order of their names."""
+        found = [pair for folder in self.folders for pair in read_foregrounds(self, folder)]
+        ranked = sorted(found, key=lambda pair: zlib.crc32(pair.name.encode()))
+        held = {pair.name for pair in ranked[: round(self.test_share * len(ranked))]}
+        parts = {"train": [p for p in found if p.name not in held], "test": [p for p in found if p.name in held]}
+        if not all(parts.values()):
+            raise ValueError(
+                f"{len(found)} foregrounds shared out by test_share {self.test_share} leave a part empty: change "
+                "data.init_args.test_share or add images."
+            )
+        return parts
+
+    def grounds(self, folders: Sequence[str], setting: str) -> list[Pair]:
+        """The backgrounds of ``folders``: uint8 [1, 3, H, W] each."""
+        advice = f"set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{setting} to others."
+        return [pair._replace(x=in_colour(pair.x, "rgb")) for pair in read_images(self.root, folders, advice)]
+
+    # --- training ---------------------------------------------------------------------------------------------
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        """(1, H, W) of a training patch of alpha."""
+        return 1, self.patch, self.patch
+
+    def training_pairs(self) -> dict[int, list[Pair]]:
+        """The foregrounds."""
+        return {1: self.foregrounds["train"]}
+
+    @cached_property
+    def background_patches(self) -> Patches:
+        """What training backgrounds are cut from."""
+        grounds = self.grounds(self.backgrounds, "backgrounds")
+        return Patches("backgrounds", grounds, 1, self.patch, None, self.turns).to(self.device)
+
+    def draw(self, item: Tensor) -> Matte:
+        """Compositions of the foregrounds numbered ``item`` [N] on backgrounds and with trimaps from the stream."""
+        cut, _ = self.by_scale[0].cut(item)
+        ground, _ = self.background_patches.cut(torch.randint(len(self.background_patches), item.shape))
+        least, most = self.band
+        erosion, dilation = (torch.randint(least, most + 1, item.shape, device=cut.device) for _ in range(2))
+        return matte(cut, ground, trimap(cut[:, 3:], erosion, dilation))
+
+    # --- tests ------------------------------------------------------------------------------------------------
+
+    def pairs(self) -> list[PairSet]:
+        """The one set of test compositions."""
+        return [self.test_set]
+
+    @cached_property
+    def test_set(self) -> PairSet:
+        """Each held-out foreground on a background of its own, held in memory: alpha, picture and trimap as bytes."""
+        grounds = self.grounds(self.test_backgrounds, "test_backgrounds")
+        made = [self.composition(pair, grounds) for pair in self.foregrounds["test"]]
+        return PairSet(f"compositions{self.test_seed}", 1, made)
+
+    def whole(self, batch: tuple[Tensor, ...]) -> Batch:
+        """A test composition as floats: alpha, and picture with trimap."""
+        alpha, y = batch
+        return from_uint8(alpha, UNIT), from_uint8(y, UNIT)
+
+    def composition(self, pair: Pair, grounds: Sequence[Pair]) -> tuple[Tensor, ...]:
+        """One foreground, its background, place and trimap drawn by its name: uint8 alpha and picture with trimap."""
+        stream = np.random.RandomState(key(self.test_seed, zlib.crc32(pair.name.encode())) % SEEDS)
+        H, W = pair.x.shape[2:]
+        large = [ground.x for ground in grounds if ground.x.shape[2] >= H and ground.x.shape[3] >= W]
+        if not large:
+            raise ValueError(
+                f"no test background is as large as {pair.name}, {W} x {H}: set data.init_args.test_backgrounds to "
+                "others."
+            )
+        ground = large[stream.randint(len(large))]
+        top, left = (stream.randint(side - own + 1) for side, own in zip(ground.shape[2:], (H, W), strict=True))
+        least, most = self.band
+        erosion, dilation = (torch.tensor([stream.randint(least, most + 1)]) for _ in range(2))
+        band = trimap(pair.x[:, 3:], erosion, dilation)
+        made = matte(pair.x, ground[:, :, top : top + H, left : left + W], band)
+        return pair.x[:, 3:], torch.cat([to_uint8(made.y[:, :3], UNIT), band], 1)
+
+
+def matte(foreground: Tensor, background: Tensor, band: Tensor) -> Matte:
+    """The composition of uint8 ``foreground`` [N, 4, H, W], ``background`` [N, 3, H, W] and a trimap [N, 1, H, W]."""
+    rgba, ground = from_uint8(foreground, UNIT), from_uint8(background, UNIT)
+    alpha = rgba[:, 3:]
+    picture = torch.cat([composed(rgba[:, :3], alpha, ground), from_uint8(band, UNIT)], 1)
+    return Matte(alpha, picture, rgba[:, :3], ground)
+
+
+def read_foregrounds(data: MattingCompositions, folder: str) -> list[Pair]:
+    """The images with alpha of ``folder`` below the root: uint8 [1, 4, H, W] each, by name.
+
+    Raises:
+        FileNotFoundError: the folder is absent; ValueError: it holds no image, or one without alpha.
+    """
+    advice = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.foregrounds to others."
+    source = source_at([data.root / folder], advice)
+    files = [i for i, entry in enumerate(source.entries) if entry.name.lower().endswith(SUFFIXES)]
+    if not files:
+        raise ValueError(f"{data.root / folder} holds no images: put them there, or name other folders.")
+    found = []
+    for i in files:
+        name = source.entries[i].name
+        try:
+            with quiet_pillow():
+                pixels = decode_rgba(source.read(i, most_bytes(MAX_PIXELS)), MAX_PIXELS)
+        except BadImageError as error:
+            raise ValueError(f"{data.root / folder / name} gives no foreground ({error}): restore it.") from error
+        found.append(Pair(name, channels_first(pixels[None]), None))
+    return found
