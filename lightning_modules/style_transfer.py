@@ -53,7 +53,7 @@ class FastStyle(Styling, Restoring):
         super().__init__(features, optimizer=optimizer, **styling)
         self.network = network
         self.average(network)
-        self._style: dict[str, Tensor] | None = None  # the style's maps: computed once
+        self._style: dict[int, list[Tensor]] | None = None  # what the style terms want: computed once
 
     @property
     def net(self) -> nn.Module:
@@ -73,8 +73,9 @@ class FastStyle(Styling, Restoring):
             content = self.features(x)
             if self._style is None:
                 whole = self.trainer.datamodule.whole_styles  # type: ignore[attr-defined]
-                self._style = self.features(whole.to(self.device))
-        return self.judge(self.network(x), self.wanted(content, self._style))
+                self._style = self.wanted_of(self.features(whole.to(self.device)), style=True)
+        wanted = self._style | self.wanted_of(content, style=False)
+        return self.judge(self.network(x), [wanted[i] for i in range(len(wanted))])
 
     def inputs(self, x: Tensor, y: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
         """What of a batch the network is given: the content."""

@@ -82,10 +82,16 @@ class Styling(OnePlayerModule):
                 f"{shape[2]} x {shape[1]}: make {setting} larger"
             )
 
-    @torch.no_grad()
     def wanted(self, content: Maps, styles: Maps) -> list[list[Tensor]]:
         """What each term wants of each of its layers: as it is in the maps of the content, or of the styles."""
-        return [term.targets(styles if isinstance(term, StyleTerm) else content) for term in self.feature_terms]
+        found = self.wanted_of(content, style=False) | self.wanted_of(styles, style=True)
+        return [found[i] for i in range(len(found))]
+
+    @torch.no_grad()
+    def wanted_of(self, maps: Maps, style: bool) -> dict[int, list[Tensor]]:
+        """What the ``style`` terms want, or the others, by their places among all: as it is in ``maps``."""
+        terms = enumerate(self.feature_terms)
+        return {i: term.targets(maps) for i, term in terms if isinstance(term, StyleTerm) == style}
 
     def judge(
         self, image: Tensor, wanted: Sequence[Sequence[Tensor]], guide: Tensor | None = None
