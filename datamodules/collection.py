@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -257,8 +258,8 @@ def whole_images(path: str) -> WholeImages:
     return WholeImages(title(path), lambda i: read_whole(source, i), keys)
 
 
-def read_whole(source: Source, index: int) -> Tensor:
-    """File ``index`` of ``source`` as it is: uint8 [1, C, H, W].
+def read_whole(source: Source, index: int, decode: Callable[[bytes, int], np.ndarray] = decode_whole) -> Tensor:
+    """File ``index`` of ``source`` as ``decode`` gives it, unless told otherwise as it is: uint8 [1, C, H, W].
 
     Raises:
         ValueError: it gives no image, and why.
@@ -266,7 +267,7 @@ def read_whole(source: Source, index: int) -> Tensor:
     max_pixels = 2**26
     try:
         with quiet_pillow():
-            pixels = decode_whole(source.read(index, most_bytes(max_pixels)), max_pixels)
+            pixels = decode(source.read(index, most_bytes(max_pixels)), max_pixels)
     except BadImageError as error:
         name = source.path / source.entries[index].name
         raise ValueError(f"{name} gives no image ({error}): restore it.") from error

@@ -13,18 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.decode import SUFFIXES, BadImageError, decode_rgba, most_bytes, quiet_pillow
+from datamodules.decode import decode_rgba
 from datamodules.functional.keys import key
 from datamodules.functional.matting import composed, trimap
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
-from datamodules.image_files import source_at
-from datamodules.inspection import channels_first
-from datamodules.pairs import PairDataModule, PairSet, in_colour, read_images
+from datamodules.pairs import PairDataModule, PairSet, other_folders, read_images
 from datamodules.patches import Pair, Patches, Turns
 from datamodules.stream import Batch
 
 SEEDS = 2**32  # numpy takes as many
-MAX_PIXELS = 2**26
 
 
 class Matte(NamedTuple):
@@ -83,7 +80,7 @@ class MattingCompositions(PairDataModule):
     @cached_property
     def foregrounds(self) -> dict[str, list[Pair]]:
         """The foregrounds of "train" and "test", uint8 [1, 4, H, W], in order of their names."""
-        found = [pair for folder in self.folders for pair in read_foregrounds(self, folder)]
+        found = read_images(self.root, self.folders, other_folders("foregrounds"), decode_rgba)
         ranked = sorted(found, key=lambda pair: zlib.crc32(pair.name.encode()))
         held = {pair.name for pair in ranked[: round(self.test_share * len(ranked))]}
         parts = {"train": [p for p in found if p.name not in held], "test": [p for p in found if p.name in held]}
@@ -93,11 +90,6 @@ class MattingCompositions(PairDataModule):
                 "data.init_args.test_share or add images."
             )
         return parts
-
-    def grounds(self, folders: Sequence[str], setting: str) -> list[Pair]:
-        """The backgrounds of ``folders``: uint8 [1, 3, H, W] each."""
-        advice = f"set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{setting} to others."
-        return [pair._replace(x=in_colour(pair.x, "rgb")) for pair in read_images(self.root, folders, advice)]
 
     # --- training ---------------------------------------------------------------------------------------------
 
@@ -113,8 +105,14 @@ class MattingCompositions(PairDataModule):
     @cached_property
     def background_patches(self) -> Patches:
         """What training backgrounds are cut from."""
-        grounds = self.grounds(self.backgrounds, "backgrounds")
+        grounds = self.images(self.backgrounds, "backgrounds")
         return Patches("backgrounds", grounds, 1, self.patch, None, self.turns).to(self.device)
+
+    def setup(self, stage: str) -> None:
+        """As in the base; the training backgrounds too."""
+        super().setup(stage)
+        if stage == "fit":
+            _ = self.background_patches
 
     def draw(self, item: Tensor) -> Matte:
         """Compositions of the foregrounds numbered ``item`` [N] on backgrounds and with trimaps from the stream."""
@@ -133,7 +131,7 @@ class MattingCompositions(PairDataModule):
     @cached_property
     def test_set(self) -> PairSet:
         """Each held-out foreground on a background of its own, held in memory: alpha, picture and trimap as bytes."""
-        grounds = self.grounds(self.test_backgrounds, "test_backgrounds")
+        grounds = self.images(self.test_backgrounds, "test_backgrounds")
         made = [self.composition(pair, grounds) for pair in self.foregrounds["test"]]
         return PairSet(f"compositions{self.test_seed}", 1, made)
 
@@ -167,26 +165,3 @@ def matte(foreground: Tensor, background: Tensor, band: Tensor) -> Matte:
     alpha = rgba[:, 3:]
     picture = torch.cat([composed(rgba[:, :3], alpha, ground), from_uint8(band, UNIT)], 1)
     return Matte(alpha, picture, rgba[:, :3], ground)
-
-
-def read_foregrounds(data: MattingCompositions, folder: str) -> list[Pair]:
-    """The images with alpha of ``folder`` below the root: uint8 [1, 4, H, W] each, by name.
-
-    Raises:
-        FileNotFoundError: the folder is absent; ValueError: it holds no image, or one without alpha.
-    """
-    advice = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.foregrounds to others."
-    source = source_at([data.root / folder], advice)
-    files = [i for i, entry in enumerate(source.entries) if entry.name.lower().endswith(SUFFIXES)]
-    if not files:
-        raise ValueError(f"{data.root / folder} holds no images: put them there, or name other folders.")
-    found = []
-    for i in files:
-        name = source.entries[i].name
-        try:
-            with quiet_pillow():
-                pixels = decode_rgba(source.read(i, most_bytes(MAX_PIXELS)), MAX_PIXELS)
-        except BadImageError as error:
-            raise ValueError(f"{data.root / folder / name} gives no foreground ({error}): restore it.") from error
-        found.append(Pair(name, channels_first(pixels[None]), None))
-    return found

@@ -6,18 +6,19 @@ are turned, and where a run goes on is said here.
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.base import data_root
 from datamodules.collection import read_whole
-from datamodules.decode import SUFFIXES
+from datamodules.decode import SUFFIXES, decode_whole
 from datamodules.functional.colour import full_luma8, luma8
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8
 from datamodules.functional.resize import bicubic_by
@@ -136,8 +137,7 @@ class PairDataModule(StreamDataModule[Patches]):
         Raises:
             FileNotFoundError: a folder is absent; ValueError: it holds no image, or one that cannot be read.
         """
-        advice = f"set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{setting} to others."
-        found = read_images(self.root, folders, advice)
+        found = read_images(self.root, folders, other_folders(setting))
         return [pair._replace(x=in_colour(pair.x, self.colour)) for pair in found]
 
     # --- training ---------------------------------------------------------------------------------------------
@@ -232,7 +232,17 @@ def in_colour(image: Tensor, colour: Colour) -> Tensor:
     return luma8(image) if colour == "luma" else full_luma8(image)
 
 
-def read_images(root: Path, folders: Sequence[str], advice: str) -> list[Pair]:
+def other_folders(setting: str) -> str:
+    """What to do where a folder that data.init_args.``setting`` names is absent."""
+    return f"set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.{setting} to others."
+
+
+def read_images(
+    root: Path,
+    folders: Sequence[str],
+    advice: str,
+    decode: Callable[[bytes, int], np.ndarray] = decode_whole,
+) -> list[Pair]:
     """The images of ``folders`` below ``root``, in order of their names, as pairs without a condition.
 
     Raises:
@@ -244,7 +254,7 @@ def read_images(root: Path, folders: Sequence[str], advice: str) -> list[Pair]:
         files = [i for i, entry in enumerate(source.entries) if entry.name.lower().endswith(SUFFIXES)]
         if not files:
             raise ValueError(f"{root / folder} holds no images: put them there, or name other folders.")
-        pairs += [Pair(source.entries[i].name, read_whole(source, i), None) for i in files]
+        pairs += [Pair(source.entries[i].name, read_whole(source, i, decode), None) for i in files]
     return pairs
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules.base import data_root
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_to
-from datamodules.pairs import PairDataModule, PairLoader, PairSet, read_images
+from datamodules.pairs import PairDataModule, PairLoader, PairSet, in_colour
 from datamodules.patches import Pair, Patches, Turns
 from datamodules.single_image import Again, read_file
 
@@ -78,12 +78,12 @@ class StyledPicture(L.LightningDataModule):
     @cached_property
     def batch(self) -> Styled:
         """The one batch."""
-        y = [square(in_rgb(read_file(self.root / style)), self.style_side, style) for style in self.styles]
+        y = [square(in_colour(read_file(self.root / style), "rgb"), self.style_side, style) for style in self.styles]
         if self.content is None:
             return Styled(
                 from_uint8(y[0], UNIT), from_uint8(torch.stack(y, 1), UNIT), torch.ones(1, 1, *y[0].shape[2:])
             )
-        image = in_rgb(read_file(self.root / self.content))
+        image = in_colour(read_file(self.root / self.content), "rgb")
         x = shrunk_to(image, self.side, self.content)
         if self.colours == "content":
             y = [recoloured(style, x) for style in y]
@@ -174,12 +174,11 @@ class StyledImages(PairDataModule):
 
     def sized(self, file: str, pixels: Tensor) -> Tensor:
         """A training image in colour, shrunk where that is asked."""
-        return shrunk_to(in_rgb(pixels), self.shrink, file)
+        return shrunk_to(in_colour(pixels, "rgb"), self.shrink, file)
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The contents, whose styles are drawn for each patch."""
-        advice = "set ATELIER_DATA or data.init_args.root to the folder above, or data.init_args.train to others."
-        images = read_images(self.root, self.train, advice)
+        images = self.images(self.train, "train")
         return {1: [pair._replace(x=self.sized(pair.name, pair.x)) for pair in images]} if images else {}
 
     @cached_property
@@ -187,6 +186,12 @@ class StyledImages(PairDataModule):
         """What training styles are cut from."""
         files = [Pair(file, self.sized(file, read_file(self.root / file)), None) for file in self.styles]
         return Patches("styles", files, 1, self.patch, None, self.turns).to(self.device)
+
+    def setup(self, stage: str) -> None:
+        """As in the base; the training styles too."""
+        super().setup(stage)
+        if stage == "fit":
+            _ = self.style_patches
 
     def damaged(self, x: Tensor) -> Tensor:
         """As many patches of styles as there are contents ``x`` [N, 3, s, s]."""
@@ -200,7 +205,7 @@ class StyledImages(PairDataModule):
 
     def whole_square(self, file: str) -> Tensor:
         """The middle square of a content or a style: uint8 [1, 3, side, side]."""
-        return square(in_rgb(read_file(self.root / file)), self.side, file)
+        return square(in_colour(read_file(self.root / file), "rgb"), self.side, file)
 
     @cached_property
     def test_sets(self) -> list[PairSet]:
@@ -225,11 +230,6 @@ class StyledImages(PairDataModule):
         """A pair as floats, the style everywhere."""
         x, y = super().whole(batch)
         return Styled(x, y[:, None], torch.ones_like(x[:, :1]))
-
-
-def in_rgb(image: Tensor) -> Tensor:
-    """uint8 ``image`` [1, 1 or 3, H, W] in three channels."""
-    return image.expand(-1, 3, -1, -1)
 
 
 def shrunk_to(image: Tensor, side: int | None, name: str) -> Tensor:

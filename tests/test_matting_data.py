@@ -95,7 +95,7 @@ def test_tests_are_fixed_and_of_foregrounds_that_nobody_trains_on() -> None:
     assert not {p.name for p in parts["train"]} & {p.name for p in parts["test"]}
     save("fore/new.png", 16, 18, 40, alpha=True)  # another one beside it changes no composition
     again = data()
-    same_again = again.composition(parts["test"][0], again.grounds(["test"], "test_backgrounds"))
+    same_again = again.composition(parts["test"][0], again.images(["test"], "test_backgrounds"))
     assert torch.equal(same_again[1], one.pairs[0][1])
     alpha, picture = data().whole(one.pairs[0])
     assert alpha.shape[1:] == (1, 16, 18)
@@ -105,7 +105,7 @@ def test_tests_are_fixed_and_of_foregrounds_that_nobody_trains_on() -> None:
 
 
 SENTENCES = {
-    "no alpha": ({"foregrounds": ["back"]}, r"back/0.png gives no foreground \(RGB pixels without transparency"),
+    "no alpha": ({"foregrounds": ["back"]}, r"back/0.png gives no image \(RGB pixels without transparency"),
     "absent": ({"foregrounds": ["none"]}, "none: absent; set ATELIER_DATA or data.init_args.root to the folder above"),
     "empty": ({"foregrounds": ["empty"]}, "empty holds no images: put them there"),
     "share": ({"test_share": 1.0}, "test_share is 1.0: set data.init_args.test_share between 0 and 1"),

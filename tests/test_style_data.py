@@ -1,5 +1,6 @@
 """Pictures and styles: colours by hand, guides, and the sentences for bad files."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.usefixtures(place.__name__)
 
 def save(name: str, H: int, W: int, seed: int = 0, channels: int = 3) -> Tensor:
     pixels = np.random.RandomState(seed).randint(0, 256, (H, W, channels), dtype=np.uint8)
+    Path(name).parent.mkdir(exist_ok=True)
     Image.fromarray(pixels.squeeze()).save(name)
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
@@ -44,6 +46,7 @@ def test_a_batch_is_the_content_its_styles_and_where_they_are() -> None:
 
 
 def test_styles_can_take_the_contents_colours() -> None:
+    torch.manual_seed(0)
     grey = torch.linspace(90, 150, 64).view(1, 1, 8, 8)
     style = (grey + torch.tensor([10.0, 0, -10]).view(1, 3, 1, 1) + 5 * torch.randn(1, 3, 8, 8)).to(torch.uint8)
     content = (100 + 12 * torch.randn(1, 3, 32, 32)).clamp(0, 255).to(torch.uint8)
@@ -97,3 +100,10 @@ def test_bad_files_are_one_sentence(case: str) -> None:
     save("a.png", 8, 8, channels=4)
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
         _ = picture(**settings).batch
+
+
+def test_an_absent_training_style_is_said_before_the_first_step() -> None:
+    save("f/c.png", 20, 24)
+    data = StyledImages(["none.png"], ["f"], test_styles=[], patch=8, batch_size=1, root=".")
+    with pytest.raises(FileNotFoundError, match=r"none\.png: absent"):
+        data.setup("fit")

@@ -37,6 +37,8 @@ class LatentScores(MeasuredScores):
         ValueError: for fewer than two samples; in ``setup``, for a family without an encoder.
     """
 
+    untrained = True
+
     def __init__(self, samples: int = 10_000, seed: int = 0) -> None:
         super().__init__()
         if samples < 2:
@@ -64,13 +66,6 @@ class LatentScores(MeasuredScores):
             )
         assert isinstance(pl_module, AtelierModule)
         self.weights = pl_module.weights_name
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score the untrained encoder, once in the life of a run."""
-        super().on_train_start(trainer, pl_module)
-        assert isinstance(pl_module, AtelierModule)
-        if trainer.global_step == 0 and not self.history:
-            pl_module.write_row(self.score(pl_module, "val"))
 
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """As the base; each rank draws its share of the blocks."""

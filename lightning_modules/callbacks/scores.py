@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -60,11 +60,24 @@ class Scores(Callback):
 
 
 class MeasuredScores(Scores):
-    """Scores that a family is asked for by itself, once a validation and once a test."""
+    """Scores that a family is asked for by itself, once a validation and once a test.
+
+    Attributes:
+        untrained: whether they are asked for before training too, once in the life of a run.
+    """
+
+    untrained: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """The scores, by name, over all ranks; random streams are left as they were."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The base's; then score what is not trained yet, where that is asked."""
+        super().on_train_start(trainer, pl_module)
+        assert isinstance(pl_module, AtelierModule)
+        if self.untrained and trainer.global_step == 0 and not self.history:
+            pl_module.write_row(self.score(pl_module, "val"))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Score, and log it as ``val/...``."""

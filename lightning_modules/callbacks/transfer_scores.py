@@ -1,7 +1,6 @@
 """How near styled pictures are to their content and to their style, at the start, at each validation and at a test."""
 
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -9,32 +8,12 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
-from datamodules.functional.quantise import ValueRange
 from datamodules.functional.statistics import gram
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import FeatureMaps
-
-
-@typing.runtime_checkable
-class MakesStyled(typing.Protocol):
-    """What the callback asks of a family."""
-
-    value_range: ValueRange
-
-    def restore(self, batch: Sequence[Tensor]) -> Tensor:
-        """The picture [1, 3, H, W] of a content [1, 3, H, W], its styles [1, K, 3, h, w] and a guide."""
-        ...
-
-
-@typing.runtime_checkable
-class HoldsOut(typing.Protocol):
-    """What the callback asks of the data module."""
-
-    def held_out(self) -> Iterator[Sequence[Tensor]]:
-        """Contents, styles and guides to be scored on."""
-        ...
+from lightning_modules.styling import Styling
 
 
 class TransferScores(MeasuredScores):
@@ -51,6 +30,8 @@ class TransferScores(MeasuredScores):
     Raises:
         ValueError: no style layers, or such as the network has not; in ``setup``, a family without styled pictures.
     """
+
+    untrained = True
 
     def __init__(self, features: FeatureMaps, content_layers: Sequence[str], style_layers: Sequence[str]) -> None:
         super().__init__()
@@ -72,29 +53,18 @@ class TransferScores(MeasuredScores):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See that there is something to compare, before training starts."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(pl_module, MakesStyled) or not isinstance(data, HoldsOut):
-            raise ValueError(
-                f"TransferScores: a {type(pl_module).__name__} on {type(data).__name__} makes no styled pictures; "
-                "leave it out"
-            )
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score what there is before training, once in the life of a run."""
-        super().on_train_start(trainer, pl_module)
-        assert isinstance(pl_module, AtelierModule)
-        if trainer.global_step == 0 and not self.history:
-            pl_module.write_row(self.score(pl_module, "val"))
+        if not isinstance(pl_module, Styling):
+            raise ValueError(f"styling: a {type(pl_module).__name__} makes no styled pictures; set it to null")
 
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """As the base; each rank compares its share of the pictures."""
-        assert isinstance(module, MakesStyled)
+        assert isinstance(module, Styling)
         rank, world = rank_and_world()
         title = self.features.title
         names = ["content", "style"] if self.content_layers else ["style"]
         means = {f"{name}@{title}": MeanMetric().to(module.device) for name in names}
         self.features.to(module.device)
-        for i, batch in enumerate(module.trainer.datamodule.held_out()):
+        for i, batch in enumerate(module.trainer.datamodule.held_out()):  # type: ignore[attr-defined]
             if i % world == rank:
                 parts = [part.to(module.device) for part in batch]
                 for mean, distance in zip(means.values(), self.compare(module.restore(parts), *parts[:2]), strict=True):

@@ -7,8 +7,8 @@ In training nothing is padded, and the result lacks what its border would read; 
 repeated, and the size kept. No skip leads around the network, so that a border of zeros reaches into the result: with
 zeros, and on smaller patches, x3 came to 32.3 dB on Set5.
 
-Values are read and made as differences from mid-grey: the same functions of an image, but weights need not learn its
-mean. After 4,000 steps x3 came to 31.8 dB so and to 31.4 without, and to 32.4 with ten times the rate, which it allows.
+Values are read and made as differences from mid-grey: the same functions of an image, but its mean is no steep
+direction of all weights, and the rate may be several times larger.
 """
 
 from torch import Tensor, nn

@@ -62,9 +62,8 @@ class StyleDecoder(Network):
             layers += [nn.ReLU(inplace=True)] if i < convolutions else []
             layers += [nn.Upsample(scale_factor=2)] if i in enlarge else []
         self.layers = nn.Sequential(*layers)
-        self.factor = 2 ** len(enlarge)
         self.apply(He())
 
     def forward(self, maps: Tensor) -> Tensor:
-        """``maps`` [N, C, h, w] to an image [N, C', factor h, factor w], not clamped."""
+        """``maps`` [N, C, h, w] to an image [N, C', H, W], not clamped."""
         return self.layers(maps)
