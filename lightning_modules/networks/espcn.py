@@ -1,12 +1,12 @@
 """ESPCN (Shi et al. 2016, "Real-time single image and video super-resolution", sections 2, 3.1): sub-pixel convolution.
 
 Three convolutions at the small size, the last with scale^2 channels for each of the image's, which are then rearranged
-into the large image. In training they pad nothing; elsewhere the image's border is repeated, and the size kept.
+into the large image. In training they pad nothing; elsewhere the image's border is repeated, and the size kept. Values are read and made as differences from mid-grey, as in FSRCNN.
 """
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.base import MID_GREY, Upscaler
 from lightning_modules.networks.init import Initialiser, Xavier
 
 
@@ -40,4 +40,4 @@ class ESPCN(Upscaler):
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """``y`` [N, C, h, w] to [N, C, h scale, w scale]; in training ``reach`` small pixels less at each side."""
-        return self.layers(self.bordered(y))
+        return self.layers(self.bordered(y) - MID_GREY) + MID_GREY

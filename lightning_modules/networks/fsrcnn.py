@@ -13,11 +13,10 @@ direction of all weights, and the rate may be several times larger.
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.base import MID_GREY, Upscaler
 from lightning_modules.networks.init import He
 
 KERNEL = 9  # of the transposed convolution
-GREY = 0.5
 
 
 class FSRCNN(Upscaler):
@@ -56,4 +55,4 @@ class FSRCNN(Upscaler):
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """``y`` [N, C, h, w] to [N, C, h scale, w scale]; in training ``reach`` small pixels less at each side."""
-        return self.enlarge(self.layers(self.bordered(y) - GREY)) + GREY
+        return self.enlarge(self.layers(self.bordered(y) - MID_GREY)) + MID_GREY

@@ -22,6 +22,7 @@ from lightning_modules.networks.base.network import (
     Network,
 )
 from lightning_modules.networks.base.restoration import (
+    MID_GREY,
     Alignment,
     Filler,
     MultiViewUpscaler,
@@ -32,6 +33,7 @@ from lightning_modules.networks.base.restoration import (
 )
 
 __all__ = [
+    "MID_GREY",
     "Alignment",
     "Classifier",
     "Decoder",

@@ -9,6 +9,8 @@ from torch.nn.functional import pad
 
 from lightning_modules.networks.base.network import Network
 
+MID_GREY = 0.5  # what networks without a skip subtract, lest the mean of images be one steep direction of all weights
+
 
 class Upscaler(Network):
     """y, scale -> x: a small image [N, C, h, w] in [0, 1] to one ``scale`` times as large.
