@@ -1,7 +1,8 @@
 """ESPCN (Shi et al. 2016, "Real-time single image and video super-resolution", sections 2, 3.1): sub-pixel convolution.
 
 Three convolutions at the small size, the last with scale^2 channels for each of the image's, which are then rearranged
-into the large image. In training they pad nothing; elsewhere the image's border is repeated, and the size kept. Values are read and made as differences from mid-grey, as in FSRCNN.
+into the large image. In training they pad nothing; elsewhere the image's border is repeated, and the size kept. Values
+are read and made as differences from mid-grey, as in FSRCNN.
 """
 
 from torch import Tensor, nn
