@@ -192,6 +192,18 @@ def decode_whole(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
         return np.array(image.convert("RGB") if image.mode == "P" else image)  # a copy, which torch may write to
 
 
+def decode_opaque(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
+    """As ``decode_whole``; of an image with an alpha that is opaque everywhere, its colours.
+
+    Raises:
+        BadImageError: as there.
+    """
+    with opened(content, max_pixels) as image:
+        if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+            return np.array(image.convert("RGB"))
+    return decode_whole(content, max_pixels)
+
+
 def decode_rgba(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
     """The pixels of the file whose bytes are ``content``, with their alpha: uint8 [H, W, 4].
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from datamodules.decode import decode_rgba
 from datamodules.functional.keys import key
-from datamodules.functional.matting import composed, trimap
+from datamodules.functional.matting import BACKGROUND, FOREGROUND, composed, trimap
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
-from datamodules.pairs import PairDataModule, PairSet, other_folders, read_images
+from datamodules.pairs import PairDataModule, PairSet, in_colour, other_folders, read_images
 from datamodules.patches import Pair, Patches, Turns
 from datamodules.stream import Batch
+from datamodules.trimaps import TrimapPhotographs, by_stem
 
 SEEDS = 2**32  # numpy takes as many
 
@@ -34,15 +35,18 @@ class Matte(NamedTuple):
 
 
 class MattingCompositions(PairDataModule):
-    """Feeds ``Matte``: patches of foregrounds on patches of backgrounds; in tests whole foregrounds, a set of them.
+    """Feeds ``Matte``: patches of foregrounds on patches of backgrounds; in tests whole foregrounds, and photographs.
 
     Args:
-        foregrounds: folders of images with alpha below ``root``.
+        foregrounds: folders of images with alpha below ``root``; or of folders "fg" and "alpha" with namesakes, as
+            Composition-1k has them.
         backgrounds: folders of images below ``root`` to train on.
         test_backgrounds: folders of images below ``root`` to test on.
-        test_share: of the foregrounds, those with the smallest checksum of their names, that are held out for tests.
+        test_share: of the foregrounds, those with the smallest checksum of their names, that are held out for tests;
+            0, where there are photographs, holds out none.
         band: least and greatest erosion and dilation of a trimap in px, drawn each by itself.
         test_seed: of the tests' backgrounds and trimaps.
+        photographs: sets to test on besides.
 
     The other arguments are PairDataModule's.
 
@@ -59,6 +63,7 @@ class MattingCompositions(PairDataModule):
         test_share: float = 0.1,
         band: tuple[int, int] = (1, 8),
         test_seed: int = 0,
+        photographs: Sequence[TrimapPhotographs] = (),
         patch: int = 96,
         turns: Turns = "mirror",
         batch_size: int = 16,
@@ -67,29 +72,44 @@ class MattingCompositions(PairDataModule):
         root: str | None = None,
     ) -> None:
         super().__init__(patch, None, turns, "rgb", batch_size, seed, device, root)
-        if not 0 < test_share < 1:
+        if not (0 if photographs else 1e-9) <= test_share < 1:
             raise ValueError(f"test_share is {test_share}: set data.init_args.test_share between 0 and 1.")
         if not 0 <= band[0] <= band[1]:
             raise ValueError(f"band is {list(band)}: set data.init_args.band to two numbers of px, the lesser first.")
         self.folders = tuple(foregrounds)
         self.backgrounds, self.test_backgrounds = tuple(backgrounds), tuple(test_backgrounds)
         self.test_share, self.band, self.test_seed = test_share, band, test_seed
+        self.photographs = tuple(photographs)
 
     # --- files ------------------------------------------------------------------------------------------------
 
     @cached_property
     def foregrounds(self) -> dict[str, list[Pair]]:
         """The foregrounds of "train" and "test", uint8 [1, 4, H, W], in order of their names."""
-        found = read_images(self.root, self.folders, other_folders("foregrounds"), decode_rgba)
+        found = [pair for folder in self.folders for pair in self.with_alpha(folder)]
         ranked = sorted(found, key=lambda pair: zlib.crc32(pair.name.encode()))
         held = {pair.name for pair in ranked[: round(self.test_share * len(ranked))]}
         parts = {"train": [p for p in found if p.name not in held], "test": [p for p in found if p.name in held]}
-        if not all(parts.values()):
+        if not parts["train"] or (self.test_share and not parts["test"]):
             raise ValueError(
                 f"{len(found)} foregrounds shared out by test_share {self.test_share} leave a part empty: change "
                 "data.init_args.test_share or add images."
             )
         return parts
+
+    def with_alpha(self, folder: str) -> list[Pair]:
+        """The foregrounds of one folder, in order of their names."""
+        place = self.root / folder
+        if not ((place / "fg").is_dir() and (place / "alpha").is_dir()):
+            return read_images(self.root, [folder], other_folders("foregrounds"), decode_rgba)
+        colours, alphas = (by_stem(self.root, f"{folder}/{part}") for part in ("fg", "alpha"))
+        found = []
+        for stem, colour in colours.items():
+            if stem not in alphas or alphas[stem].shape[2:] != colour.shape[2:]:
+                raise ValueError(f"{place}: fg/{stem} has no alpha of its size in alpha: put it there.")
+            alpha = in_colour(alphas[stem], "grey")
+            found.append(Pair(stem, torch.cat([in_colour(colour, "rgb"), alpha], 1), None))
+        return found
 
     # --- training ---------------------------------------------------------------------------------------------
 
@@ -125,8 +145,14 @@ class MattingCompositions(PairDataModule):
     # --- tests ------------------------------------------------------------------------------------------------
 
     def pairs(self) -> list[PairSet]:
-        """The one set of test compositions."""
-        return [self.test_set]
+        """The test compositions, and the photographs."""
+        return self.test_pairs
+
+    @cached_property
+    def test_pairs(self) -> list[PairSet]:
+        """They, read once."""
+        own = [self.test_set] if self.test_share else []
+        return [*own, *(kind.pairs(self.root) for kind in self.photographs)]
 
     @cached_property
     def test_set(self) -> PairSet:
@@ -155,6 +181,10 @@ class MattingCompositions(PairDataModule):
         least, most = self.band
         erosion, dilation = (torch.tensor([stream.randint(least, most + 1)]) for _ in range(2))
         band = trimap(pair.x[:, 3:], erosion, dilation)
+        for radius, level in ((erosion, FOREGROUND), (dilation, BACKGROUND)):  # every method asks for some of both
+            while radius > 0 and not (band == level).any():
+                radius -= 1
+                band = trimap(pair.x[:, 3:], erosion, dilation)
         made = matte(pair.x, ground[:, :, top : top + H, left : left + W], band)
         return pair.x[:, 3:], torch.cat([to_uint8(made.y[:, :3], UNIT), band], 1)
 

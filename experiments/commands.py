@@ -61,6 +61,12 @@ def _translate(argv: Sequence[str]) -> int:
     return translate(argv)
 
 
+def _matte(argv: Sequence[str]) -> int:
+    from experiments.matte import matte
+
+    return matte(argv)
+
+
 def _interpolate(argv: Sequence[str]) -> int:
     from experiments.interpolate import interpolate
 
@@ -214,6 +220,18 @@ COMMANDS = {
   --strip              beside each result a picture of before and after
   --ckpt last|best     which checkpoint of a run directory (last)""",
         _translate,
+    ),
+    "matte": Command(
+        "find the alpha of an image, or of a folder of images, by its trimap",
+        """  atelier matte RUN_DIR_OR_CKPT IMAGE_OR_FOLDER --trimap TRIMAP_OR_FOLDER [options]
+  atelier matte EXPERIMENT IMAGE_OR_FOLDER --trimap TRIMAP_OR_FOLDER [--ckpt FILE] [options]
+
+  --trimap PLACE       an image of the picture's size, 0 for background, 255 for foreground and 128 where alpha is to be
+                       found; or a folder with one for each picture, of its name but for the suffix
+  --background WHAT    an image, or a colour such as white or #00b140: also write the cut-out before it
+  --out DIR            where NAME-alpha.png, NAME-foreground.png and NAME-composite.png go (matted)
+  --ckpt last|best     which checkpoint of a run directory (last)""",
+        _matte,
     ),
     "interpolate": Command(
         "write a checkpoint between two of the same network, such as SRResNet's and SRGAN's",

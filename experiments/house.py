@@ -16,6 +16,7 @@ from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.latent_scores import LatentScores
 from lightning_modules.callbacks.layer_sync import RankBatchNormSync
 from lightning_modules.callbacks.likelihood import LogLikelihood
+from lightning_modules.callbacks.matte_scores import MatteScores
 from lightning_modules.callbacks.path_length_scores import PathLengthScores
 from lightning_modules.callbacks.progress import ProgressLine
 from lightning_modules.callbacks.record import RunRecord
@@ -28,6 +29,7 @@ HOUSE: dict[str, type[Callback]] = {
     "evaluation": GenerativeMetrics,
     "classification": ClassificationScores,
     "fidelity": FidelityScores,
+    "mattes": MatteScores,
     "likelihood": LogLikelihood,
     "latent": LatentScores,
     "path_length": PathLengthScores,

@@ -3,26 +3,22 @@
 One PNG a picture; alpha and 16 bits of grey are kept. A file that gives no picture is named, skipped and counted.
 """
 
-import resource
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from datamodules.decode import BadImageError
 from datamodules.inspection import Progress
-from datamodules.report import examples
-from datamodules.sources import Fault
-from experiments.errors import RunError, UserError, sentence_of
+from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
+from experiments.picture_round import counting, work
 from experiments.request import Request, new_path, number, read_request
 from experiments.restore_masks import AnyRestorer, applied, given, in_one_piece, with_masks
 from experiments.restore_networks import find_network, find_scale
-from experiments.restore_pictures import Picture, Pictures, eight_bit, find_pictures, reserved, save, side_by_side
-from experiments.train import say, show
+from experiments.restore_pictures import Picture, eight_bit, find_pictures, reserved, save, side_by_side
+from experiments.train import say
 from lightning_modules.tools.filling import HoleFiller
 from lightning_modules.tools.restoration import Restorer, enlarged
 from lightning_modules.tools.tiles import STEPS, Tiling
@@ -31,23 +27,6 @@ OWN = ("--out", "--mask", "--scale", "--tile", "--overlap", "--ckpt", "--checkpo
 FLAGS = ("--ensemble", "--strip")
 TILE = 256  # px
 STRIP = "-strip"
-
-
-@dataclass
-class Done:
-    """What has been done so far.
-
-    Attributes:
-        pictures: restored.
-        pixels: of the results.
-        faults: files that gave no result.
-        lost: what results lack of their files: of which files.
-    """
-
-    pictures: int = 0
-    pixels: int = 0
-    faults: list[Fault] = field(default_factory=list)
-    lost: dict[str, list[str]] = field(default_factory=dict)
 
 
 def restore(argv: Sequence[str]) -> int:
@@ -80,7 +59,7 @@ def restore(argv: Sequence[str]) -> int:
             restorer = Restorer(found.network, found.reads, scale, ensemble, found.value_range)
         tiling = cut(restorer, numbers["--tile"], numbers["--overlap"])
     say(f"{found.title}: {in_words(restorer, tiling, ensemble)}")
-    work(pictures, restorer, tiling, out, "--strip" in request.flags)
+    work(pictures, partial(write, restorer, tiling, "--strip" in request.flags), out, restorer.device)
     return 0
 
 
@@ -105,16 +84,8 @@ def translate(argv: Sequence[str]) -> int:
         restorer = Restorer(found.network, found.reads, value_range=found.value_range)
     torch.manual_seed(seed or 0)
     say(f"{found.title}: {'pictures as they are' if size is None else f'pictures of {size} x {size} px'}")
-    work(pictures, restorer, Tiling(None, 0), out, "--strip" in request.flags)
+    work(pictures, partial(write, restorer, Tiling(None, 0), "--strip" in request.flags), out, restorer.device)
     return 0
-
-
-def work(pictures: Pictures, restorer: AnyRestorer, tiling: Tiling, out: Path, strip: bool) -> None:
-    """Restore ``pictures``, and say where they are and what it took."""
-    start = time.perf_counter()
-    done = restore_all(pictures, restorer, tiling, out, strip)
-    for line in summary(done, time.perf_counter() - start, out, restorer.device):
-        say(line)
 
 
 def take_place(request: Request, command: str) -> str:
@@ -179,62 +150,17 @@ def in_words(restorer: AnyRestorer, tiling: Tiling, ensemble: bool) -> str:
     return ", ".join(parts)
 
 
-def restore_all(pictures: Pictures, restorer: AnyRestorer, tiling: Tiling, out: Path, strip: bool) -> Done:
-    """Restore one picture after the other.
-
-    Raises:
-        UserError: not one was restored.
-        RunError: the disk or the memory is full.
-    """
-    done, several = Done(), len(pictures.numbers) > 1
-    progress = Progress(pictures.title, len(pictures.numbers), "images restored")
-    for place, index in enumerate(pictures.numbers, 1):
-        name = pictures.name(index)
-        try:
-            picture = pictures.read(index)
-            result = write(
-                picture, restorer, tiling, (out / name).with_suffix(".png"), strip, None if several else name
-            )
-        except (BadImageError, FileExistsError) as error:
-            done.faults.append(Fault(name, reason(error)))
-        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
-            raise RunError(f"{name}: {sentence_of(error)}") from error
-        else:
-            note(done, name, picture, result)
-        if several:
-            progress.show(place)
-    progress.end()
-    if not done.pictures:
-        raise UserError(f"nothing was restored of {pictures.title}: {examples(done.faults)}")
-    return done
-
-
-def reason(error: Exception) -> str:
-    """Why a file gave no result."""
-    if isinstance(error, FileExistsError):
-        return f"{error.filename} exists and is not overwritten, give another --out"
-    return str(error)
-
-
-def note(done: Done, name: str, picture: Picture, result: Picture) -> None:
-    """Add to ``done`` that the file ``name`` has its result."""
-    done.pictures += 1
-    done.pixels += result.pixels.shape[2] * result.pixels.shape[3]
-    for what in picture.lost:
-        done.lost.setdefault(what, []).append(name)
-
-
 def write(
-    picture: Picture, restorer: AnyRestorer, tiling: Tiling, path: Path, strip: bool, shown: str | None
+    restorer: AnyRestorer, tiling: Tiling, strip: bool, picture: Picture, path: Path, shown: str | None
 ) -> Picture:
     """Restore ``picture`` into the file ``path``, and a strip beside it.
 
     Args:
-        picture: as it was read.
         restorer: what restores it.
         tiling: how it is cut.
-        path: of the PNG.
         strip: whether before and after are written, too.
+        picture: as it was read.
+        path: of the PNG.
         shown: by which name tiles are counted; None where pictures are.
 
     Raises:
@@ -253,27 +179,3 @@ def write(
             before = enlarged(given(picture), restorer.scale, tiling)
             save(Picture(side_by_side(before, eight_bit(pixels)), profile=picture.profile), beside)
     return result
-
-
-def counting(progress: Progress) -> Callable[[], None]:
-    """What counts one more whenever it is called."""
-    done = count(1)
-    return lambda: progress.show(next(done))
-
-
-def summary(done: Done, seconds: float, out: Path, device: torch.device) -> Iterator[str]:
-    """What was done, and what it took."""
-    for what, names in done.lost.items():
-        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-        yield f"  lost: {what} ({names[0]}{more})"
-    for fault in done.faults:
-        yield f"  skipped {fault.name}: {fault.reason}"
-    peak = f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
-    if device.type == "cuda":
-        peak += f" and {torch.cuda.max_memory_allocated(device) / 2**20:,.0f} MB of the device"
-    megapixels = done.pixels / 1e6
-    yield (
-        f"{done.pictures} of {done.pictures + len(done.faults)} images restored: {megapixels:,.1f} megapixels in"
-        f" {seconds:,.1f} s, {megapixels / seconds:,.2f} a second, {peak}"
-    )
-    yield show(out.resolve())

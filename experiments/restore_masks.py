@@ -3,17 +3,17 @@
 One mask for all pictures, or a folder of masks, each called like its picture but for the suffix.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from datamodules.decode import BadImageError
+from experiments.companions import Companions
 from experiments.errors import UserError
-from experiments.lightning_cli import users_mistakes
-from experiments.restore_pictures import Picture, Pictures, eight_bit, find_pictures
+from experiments.restore_pictures import Picture, Pictures, eight_bit
 from lightning_modules.tools.filling import HoleFiller
 from lightning_modules.tools.restoration import Restorer
 from lightning_modules.tools.tiles import Tiling
@@ -21,86 +21,25 @@ from lightning_modules.tools.tiles import Tiling
 AnyRestorer = Restorer | HoleFiller
 
 BLACK, WHITE = 0, 255
+MASKS = Companions("mask", "give an image that is white where pixels are missing")
 
 
-@dataclass(frozen=True)
-class MaskedPictures(Pictures):
-    """Pictures with a mask each.
-
-    Args:
-        masks: where they are.
-        mask_of: the number in it of each picture's, by the picture's number.
-    """
-
-    masks: Pictures | None = None
-    mask_of: Mapping[int, int] = field(default_factory=dict)
-
-    def read(self, number: int) -> Picture:
-        """The picture of a file, with its hole.
-
-        Raises:
-            BadImageError: picture or mask give none, or they do not go together, and why.
-        """
-        assert self.masks is not None
-        picture, mask = super().read(number), self.mask_of[number]
-        name = self.masks.name(mask)
-        try:
-            return replace(picture, hole=hole_of(self.masks.read(mask), *picture.pixels.shape[2:]))
-        except BadImageError as error:
-            raise BadImageError(f"its mask {name}: {error}") from error
-
-
-def with_masks(pictures: Pictures, place: str, out: Path) -> MaskedPictures:
-    """``pictures`` with the masks at ``place``: a file for all of them, or a folder or .zip archive of one for each.
+def with_masks(pictures: Pictures, place: str, out: Path) -> Pictures:
+    """``pictures`` with the holes of the masks at ``place``: one for all, or a folder or archive of one for each.
 
     Raises:
         UserError: there is nothing, or a picture has no mask there, or two.
     """
-    if not Path(place).exists():
-        raise UserError(f"there is no mask at {place}: give an image that is white where pixels are missing")
-    with users_mistakes():
-        masks = find_pictures(place, out)
-    if Path(place).is_file() and Path(place).suffix.lower() != ".zip":
-        mask_of = dict.fromkeys(pictures.numbers, masks.numbers[0])
-    else:
-        by_stem = stems(masks, place)
-        mask_of = {number: by_stem[stem(pictures.name(number))] for number in paired(pictures, by_stem, place)}
-    return MaskedPictures(pictures.title, pictures.source, pictures.numbers, pictures.size, masks, mask_of)
+    return MASKS.beside(pictures, place, out, holed)
 
 
-def stem(name: str) -> str:
-    """``name`` below its place, without its suffix."""
-    return str(PurePosixPath(name).with_suffix(""))
-
-
-def stems(masks: Pictures, place: str) -> dict[str, int]:
-    """The numbers of ``masks`` by their stems.
+def holed(picture: Picture, mask: Picture) -> Picture:
+    """``picture`` with a hole where ``mask`` is white.
 
     Raises:
-        UserError: two have one stem.
+        BadImageError: they do not go together, and why.
     """
-    found: dict[str, int] = {}
-    for number in masks.numbers:
-        other = found.setdefault(stem(masks.name(number)), number)
-        if other != number:
-            raise UserError(f"{masks.name(other)} and {masks.name(number)} in {place} mask one image: leave one")
-    return found
-
-
-def paired(pictures: Pictures, by_stem: Mapping[str, int], place: str) -> list[int]:
-    """The numbers of ``pictures``, all of which have a mask.
-
-    Raises:
-        UserError: one has none.
-    """
-    without = [name for name in map(pictures.name, pictures.numbers) if stem(name) not in by_stem]
-    if without:
-        more = f", nor for {len(without) - 1:,} more" if len(without) > 1 else ""
-        raise UserError(
-            f"{place} holds no mask {stem(without[0])}.png for {without[0]}{more}: give one for each image, or a"
-            " single mask for all"
-        )
-    return pictures.numbers
+    return replace(picture, hole=hole_of(mask, *picture.pixels.shape[2:]))
 
 
 def hole_of(mask: Picture, H: int, W: int) -> Tensor:

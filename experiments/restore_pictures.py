@@ -159,16 +159,22 @@ def _tensor(pixels: np.ndarray) -> Tensor:
 
 def save(picture: Picture, path: Path) -> None:
     """Write ``picture`` as PNG to ``path``, whole or not at all."""
-    image = Image.fromarray(_array(picture.pixels))
+    image = image_of(picture.pixels)
     if picture.alpha is not None:
-        image.putalpha(Image.fromarray(_array(picture.alpha)))
+        image.putalpha(image_of(picture.alpha))
     with replacing(path) as file:
         image.save(file, format="PNG", icc_profile=picture.profile)
 
 
-def _array(pixels: Tensor) -> np.ndarray:
+def image_of(pixels: Tensor) -> Image.Image:
+    """``pixels`` [1, C, H, W], of one channel or three, as Pillow has them."""
     array = pixels[0].permute(1, 2, 0).numpy()
-    return array[:, :, 0] if array.shape[2] == 1 else array
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def tensor_of(image: Image.Image) -> Tensor:
+    """The pixels of ``image``, uint8 [1, C, H, W]."""
+    return _tensor(np.asarray(image))
 
 
 def eight_bit(pixels: Tensor) -> Tensor:

@@ -118,7 +118,10 @@ class Restoring(AtelierModule):
 
 
 def y_beside(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-    """``y`` [N, D, h, w] with each pixel repeated up to the size of ``x``, if it is an image with as many channels."""
+    """``y`` [N, D, h, w] with each pixel repeated up to the size of ``x``, if it is an image; of a picture beside its
+    trimap the one and the other."""
+    if y.ndim == 4 and y.shape[1] == 4:
+        return y[:, :3], y[:, 3:]
     if y.ndim != 4 or y.shape[1] not in (1, 3):
         return ()
     return (interpolate(y, size=x.shape[2:], mode="nearest-exact"),)

@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules.functional.matting import composed, trimap
 from datamodules.functional.quantise import UNIT, to_uint8
 from datamodules.matting import MattingCompositions
+from datamodules.trimaps import TrimapFolders, TrimapSuffixes
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -123,3 +124,78 @@ def test_bad_files_are_one_sentence(case: str) -> None:
     save("small/a.png", 9, 9, 0)
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
         _ = data(**settings).test_set
+
+
+def photographs() -> None:
+    """One photograph in folders of its own, and the same with suffixes."""
+    levels = np.zeros((16, 18), np.uint8)
+    levels[:, 6:9], levels[:, 9:] = 102, 255
+    save("set/merged/a.jpg", 16, 18, 1)
+    save("one/a.png", 16, 18, 1)
+    for path in ("set/trimap/a.png", "one/a_trimap.png", "set/alpha/a.png", "one/a_alpha.png"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Image.fromarray(levels).save(path)
+
+
+def test_photographs_in_folders_and_with_suffixes() -> None:
+    Path("set").mkdir()
+    photographs()
+    both = [TrimapFolders("set"), TrimapSuffixes("one")]
+    files()
+    sets = data(photographs=both).pairs()
+    assert [one.name for one in sets] == ["compositions0", "set", "one"]
+    alpha, y = sets[2].pairs[0]
+    assert set(alpha.flatten().tolist()) == {0, 102, 255}
+    assert set(y[:, 3].flatten().tolist()) == {0, 128, 255}
+    assert torch.equal(y[0, :3].permute(1, 2, 0), torch.from_numpy(np.array(Image.open("one/a.png"))))
+    assert [one.name for one in data(photographs=both, test_share=0).pairs()] == ["set", "one"]
+
+
+def test_foregrounds_with_alpha_in_a_folder_of_its_own() -> None:
+    files()
+    whole = data().foregrounds["train"]
+    for pair in [*whole, *data().foregrounds["test"]]:
+        rgba = pair.x[0].permute(1, 2, 0).numpy()
+        for part, pixels in (("fg", rgba[..., :3]), ("alpha", rgba[..., 3])):
+            Path("apart", part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(pixels)).save(Path("apart", part, pair.name))
+    apart = data(foregrounds=["apart"])
+    found = {pair.name: pair.x for part in apart.foregrounds.values() for pair in part}
+    assert len(found) == 6
+    for pair in whole:
+        assert torch.equal(found[Path(pair.name).stem], pair.x)
+    Path("apart/alpha/0.png").unlink()
+    with pytest.raises(ValueError, match="apart: fg/0 has no alpha of its size in alpha: put it there"):
+        _ = data(foregrounds=["apart"]).foregrounds
+
+
+def test_a_trimap_of_a_test_knows_foreground_and_background() -> None:
+    files()
+    thin = np.zeros((16, 18, 4), np.uint8)
+    thin[2:14, 4:6, 3] = 255
+    for i in range(6):
+        Image.fromarray(thin).save(f"fore/{i}.png")
+    for _, y in data(band=(4, 9)).test_set.pairs:
+        assert {0, 255} <= set(y[:, 3].flatten().tolist())
+
+
+PHOTOGRAPHS = {
+    "no trimap": ("set/trimap/a.png", None, "set: a has no trimap in trimap: put it there"),
+    "size": ("set/trimap/a.png", (5, 5), "set: trimap of a: 5 x 5 px, and the picture is 18 x 16: give a trimap"),
+    "alpha": ("set/alpha/a.png", (5, 5), "set: alpha of a is 5 x 5 px, the picture 18 x 16: restore them"),
+}
+
+
+@pytest.mark.parametrize("case", PHOTOGRAPHS)
+def test_bad_photographs_are_one_sentence(case: str) -> None:
+    path, size, sentence = PHOTOGRAPHS[case]
+    Path("set").mkdir()
+    photographs()
+    Path(path).unlink()
+    if size is not None:
+        Image.new("L", size, 128).save(path)
+    else:
+        Image.new("L", (18, 16)).save("set/trimap/b.png")
+    files()
+    with pytest.raises(ValueError, match=sentence):
+        data(photographs=[TrimapFolders("set")]).pairs()

@@ -11,9 +11,9 @@ from command_line import place, refused
 from restore_runs import change, noise, opened, put, restored, run
 from torch import Tensor, nn
 
+from datamodules.functional.borders import mirrored
 from experiments.cli import main
 from lightning_modules.networks.base import Discriminator, Filler
-from lightning_modules.tools.filling import mirrored
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -184,7 +184,9 @@ def test_masks_of_a_folder_go_by_their_names_and_what_does_not_fit_is_counted(ca
     )
     mask(8, 9, "masks/a.png")
     mask(8, 9, "masks/a.gif")
-    assert "a.gif and a.png in masks mask one image" in refused(capfd, "restore", "run", "in", "--mask", "masks")
+    assert "a.gif and a.png in masks are each the mask of one image" in refused(
+        capfd, "restore", "run", "in", "--mask", "masks"
+    )
 
 
 def test_one_mask_serves_all_images_of_its_size(capfd: Any) -> None:

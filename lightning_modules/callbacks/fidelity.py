@@ -1,7 +1,6 @@
 """PSNR and SSIM of restored images against those they should be, at each validation and at a test.
 
-A data module may have several sets of pairs, such as Set5 at three scales: each has its own scores, and its own shave
-where that is the scale. A set's score is the mean of its images' own.
+Each set has its own shave where that is the scale. A set's score is the mean of its images' own.
 """
 
 import typing
@@ -14,8 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.quantise import ValueRange, to_uint8
-from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.pair_scores import NamedPairs, PairScores
 from lightning_modules.metrics.fidelity.detail import detail
 from lightning_modules.metrics.fidelity.distances import SetDistances
 from lightning_modules.metrics.fidelity.metrics import Fidelity, Measure
@@ -51,36 +49,6 @@ class DrawsAnswers(typing.Protocol):
 
     def draws(self, batch: Sequence[Tensor], n: int) -> Tensor:
         """``n`` answers to each image of a batch, [n, N, C, H, W]."""
-        ...
-
-
-class NamedPairs(typing.Protocol):
-    """What the callback asks of a set of pairs."""
-
-    @property
-    def name(self) -> str:
-        """Of this set and no other, such as "Set5-x2"."""
-        ...
-
-    @property
-    def scale(self) -> int:
-        """How much larger the images are than what they are restored from; 1 where they are of one size."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the content."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
-@typing.runtime_checkable
-class DataWithPairs(typing.Protocol):
-    """What the callback asks of the datamodule."""
-
-    def pairs(self) -> Sequence[NamedPairs]:
-        """The sets of its validation and test dataloaders, in their order."""
         ...
 
 
@@ -147,7 +115,7 @@ class SetScores:
         return {name: value for metric in found if metric is not None for name, value in metric.as_floats().items()}
 
 
-class FidelityScores(Scores):
+class FidelityScores(PairScores[SetScores]):
     """Scores each set of pairs as ``<set>/psnr@<protocol>`` and ``<set>/ssim@<protocol>``.
 
     Of a family that answers both ways the other one's are ``<set>/back/psnr@<protocol>`` and so on.
@@ -166,13 +134,12 @@ class FidelityScores(Scores):
         answers: drawn of each image where a family has many, for how far they are from each other: ``<set>/spread``, or
             ``<set>/spread-hole`` and ``<set>/spread-known`` where pixels were missing. 0 draws none.
 
-    Attributes:
-        checkpoint: what a validation or test evaluates, for the protocol; set it before ``trainer.test``.
-
     Raises:
         ValueError: for a shave below 0, luma of what is not clamped or is aligned, or one answer; in ``setup``, for a
             family that restores nothing or has one answer where several are asked, or data without pairs.
     """
+
+    key = "fidelity"
 
     def __init__(
         self,
@@ -196,9 +163,6 @@ class FidelityScores(Scores):
             UnclippedPSNR(refused_now)
         if aligned:
             replace(refused_now, aligned=True)
-        self.scored: dict[str, SetScores] = {}  # by the name of the set, and /back
-        self.sets: Sequence[NamedPairs] = ()
-        self.weights: str | None = None
 
     def _protocol(self, scale: int) -> FidelityProtocol:
         return FidelityProtocol(self.colour, scale if self.shave == "scale" else self.shave)
@@ -210,29 +174,18 @@ class FidelityScores(Scores):
             "colour": self.colour,
             "shave": self.shave,
             "quantisation": f"{QUANTISATION}; none where unclipped" if self.unclipped else QUANTISATION,
-            "weights": self.weights,
-            "checkpoint": self.checkpoint,
-            "data": {data.name: {"images": len(data), "sha256": data.sha256} for data in self.sets},
+            **self.data_described,
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Compare module and data with what is to be measured, before training starts."""
-        assert isinstance(pl_module, AtelierModule)
-        data: object = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(pl_module, Restores):
             raise ValueError(
                 f"fidelity: scores images that are restored, not a {type(pl_module).__name__}; set it to null"
             )
-        if not isinstance(data, DataWithPairs):
-            raise ValueError(f"fidelity: {type(data).__name__} has no pairs to compare; set it to null")
         if self.answers and not isinstance(pl_module, DrawsAnswers):
             raise ValueError(f"fidelity.answers: a {type(pl_module).__name__} has one answer to an image; set it to 0")
-        self.sets = data.pairs()
-        self.weights = pl_module.weights_name if next(pl_module.parameters(), None) is not None else None
-
-    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start counting."""
-        self.scored = {data.name: self.fresh(data, pl_module.device) for data in self.sets}
+        super().setup(trainer, pl_module, stage)
 
     def fresh(self, data: NamedPairs, device: torch.device) -> SetScores:
         """No scores yet of a set."""
@@ -248,45 +201,16 @@ class FidelityScores(Scores):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Quantise the images that one batch of a set was restored to, and compare.
-
-        Raises:
-            FloatingPointError: for a pixel that is not finite, which no byte stands for.
-        """
+        """Quantise the images that one batch of a set was restored to, and compare."""
         assert isinstance(pl_module, Restores)
         data = self.sets[dataloader_idx]
         hole = batch.hole if isinstance(batch, WithHole) else None
         answers: Sequence[Tensor] = outputs if isinstance(outputs, tuple) else (outputs,)
         for name, made, right in zip((data.name, f"{data.name}/back"), answers, batch, strict=False):
-            if not made.isfinite().all():
-                raise FloatingPointError(f"an image restored from {data.name} holds a NaN or infinity")
             if name not in self.scored:
                 self.scored[name] = self.fresh(data, made.device)
-            self.scored[name].update(made, right, pl_module.value_range, hole)
+            self.scored[name].update(self.finite(made, data), right, pl_module.value_range, hole)
         if self.answers:
             assert isinstance(pl_module, DrawsAnswers)
             drawn = pl_module.draws(batch, self.answers)
             self.scored[data.name].update_spread(drawn, pl_module.value_range, hole)
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the scores and log them as ``val/...``."""
-        if not trainer.sanity_checking:
-            self.score(pl_module, "val")
-
-    def score(self, module: L.LightningModule, prefix: str) -> None:
-        """Keep and log the scores of all sets; the ranks' shares come together here."""
-        assert isinstance(module, AtelierModule)
-        scores = {
-            f"{data}/{name}": value
-            for data, scored in self.scored.items()
-            for name, value in scored.as_floats().items()
-        }
-        self.keep(module, scores)
-        module.log_scores({f"{prefix}/{name}": value for name, value in scores.items()})
-
-    on_test_epoch_start = on_validation_epoch_start
-    on_test_batch_end = on_validation_batch_end
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Score."""
-        self.score(pl_module, "test")

@@ -7,6 +7,7 @@ network needs are mirrored beyond the edge, hole and all, and cut off again. Wha
 import torch
 from torch import Tensor
 
+from datamodules.functional.borders import mirrored
 from lightning_modules.inpainting import Filling, composed
 from lightning_modules.networks.base import Filler
 from lightning_modules.tools.ensemble import SelfEnsemble
@@ -59,14 +60,3 @@ class HoleFiller:
         given = mirrored(given, self.multiple)
         y, hole = given[:, :3], given[:, 3:] > 0
         return self.module.restore((y, y, hole))[:, :, :H, :W]
-
-
-def mirrored(image: Tensor, multiple: int) -> Tensor:
-    """``image`` [N, C, H, W] with sides of the next ``multiple``: mirrored at its last rows and columns, which are not
-    repeated, and back again where it is smaller than what is needed."""
-    for axis in (2, 3):
-        side = image.shape[axis]
-        period = max(2 * (side - 1), 1)
-        place = torch.arange(side + -side % multiple, device=image.device) % period
-        image = image.index_select(axis, torch.minimum(place, period - place))
-    return image

@@ -1,0 +1,154 @@
+"""``atelier matte``: the alpha of pictures by their trimaps, what is cut out, and that before another background.
+
+Three PNGs a picture: ``-alpha`` (grey), ``-foreground`` (its colours, without the old background's, and alpha), and
+``-composite`` where a background is given. A file that gives no picture is named, skipped and counted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageColor, ImageOps
+from torch import Tensor
+
+from datamodules.decode import BadImageError
+from datamodules.functional.matting import FOREGROUND, composed, foreground, levelled
+from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
+from experiments.companions import Companions
+from experiments.errors import UserError
+from experiments.house import HOUSE
+from experiments.lightning_cli import AtelierCLI, hush_lightning, switch_off, users_mistakes
+from experiments.look import find_subject, without_checkpoint
+from experiments.picture_round import work
+from experiments.request import Request, read_request
+from experiments.restore import out_folder, take_place
+from experiments.restore_pictures import (
+    Picture,
+    eight_bit,
+    find_pictures,
+    image_of,
+    reserved,
+    save,
+    tensor_of,
+)
+from experiments.train import say
+from experiments.weights import load_weights
+from lightning_modules.matting import MakesMattes
+
+OWN = ("--trimap", "--background", "--out", "--ckpt")
+TRIMAPS = Companions("trimap", "give an image that is 0 for background, 255 for foreground and 128 between")
+
+
+def matte(argv: Sequence[str]) -> int:
+    """Find the alpha that is asked for, and say where it is and what it took.
+
+    Raises:
+        UserError: the command cannot be run, or not one picture could be matted.
+        RunError: the disk or the memory is full.
+    """
+    hush_lightning()
+    request = read_request(argv, OWN)
+    place = take_place(request, "matte")
+    if "--trimap" not in request.own:
+        raise UserError(f"matte needs a trimap: `atelier matte RUN_DIR {place} --trimap TRIMAP_OR_FOLDER`")
+    out = out_folder(request.own.get("--out", "matted"))
+    with users_mistakes():
+        found = find_pictures(place, out)
+    pictures = TRIMAPS.beside(found, request.own["--trimap"], out, with_trimap)
+    ground = background(request.own["--background"]) if "--background" in request.own else None
+    module = find_module(request)
+    work(pictures, partial(write, module, ground), out, module.device)
+    return 0
+
+
+def with_trimap(picture: Picture, trimap: Picture) -> Picture:
+    """``picture`` in colour, with what its trimap says in the place of an alpha.
+
+    Raises:
+        ValueError: they do not go together, and why.
+    """
+    pixels = eight_bit(picture.pixels).expand(-1, 3, -1, -1)
+    if picture.alpha is not None and bool((picture.alpha < FOREGROUND).any()):
+        raise ValueError("the picture is transparent in parts, its alpha is known already")
+    return replace(picture, pixels=pixels, alpha=levelled(eight_bit(trimap.pixels), *pixels.shape[2:]))
+
+
+def find_module(request: Request) -> MakesMattes:
+    """The family that ``request`` names, with its evaluated weights, on the best device there is.
+
+    Raises:
+        UserError: there is none, or it finds no alpha.
+    """
+    cli = without_checkpoint(request, "matte")
+    title = None if cli is None else cli.config.experiment
+    if cli is None:
+        subject = find_subject(request, "matte")
+        cli, title = subject.cli, f"{subject.cli.config.experiment} ({subject.which})"
+        module = matting_module(cli)
+        load_weights(module, subject.checkpoint)
+    else:
+        module = matting_module(cli)
+    say(f"{title}: {type(module.net).__name__}, {module.weights_name} weights")
+    return module.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def matting_module(cli: AtelierCLI) -> MakesMattes:
+    """The family of ``cli``.
+
+    Raises:
+        UserError: it finds no alpha.
+    """
+    switch_off(cli, "data", *HOUSE)
+    cli.config.trainer.logger = False
+    cli.build()
+    if not isinstance(cli.model, MakesMattes):
+        raise UserError(f"{type(cli.model).__name__} finds no alpha: give a run of a family such as DeepMatting")
+    return cli.model
+
+
+def background(given: str) -> Image.Image:
+    """The new background: an image file, or a colour in a word or as #rrggbb, as an image of one pixel.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if Path(given).is_file():
+        try:
+            with users_mistakes():
+                found = find_pictures(given, Path(given))
+                return image_of(eight_bit(found.read(0).pixels)).convert("RGB")
+        except BadImageError as error:
+            raise UserError(f"--background {given} gives no image ({error})") from error
+    try:
+        return Image.new("RGB", (1, 1), ImageColor.getrgb(given)[:3])
+    except ValueError as error:
+        raise UserError(f"--background {given} is no image file, nor a colour such as white or #00b140") from error
+
+
+def write(module: MakesMattes, ground: Image.Image | None, picture: Picture, path: Path, shown: str | None) -> Picture:
+    """Write what is found of ``picture`` beside ``path``, and give it back cut out.
+
+    Raises:
+        FileExistsError: one of the files exists.
+    """
+    paths = [path.with_stem(f"{path.stem}-{what}") for what in ("alpha", "foreground", "composite")]
+    with reserved(*paths[: 2 if ground is None else 3]):
+        assert picture.alpha is not None
+        y = from_uint8(torch.cat([picture.pixels, picture.alpha], 1), UNIT)
+        alpha = module.matte(y.to(module.device)).cpu()
+        front = foreground(y[:, :3], alpha)
+        cut = replace(picture, pixels=to_uint8(front, UNIT), alpha=to_uint8(alpha, UNIT))
+        save(Picture(to_uint8(alpha, UNIT)), paths[0])
+        save(cut, paths[1])
+        if ground is not None:
+            save(Picture(before(front, alpha, ground), profile=picture.profile), paths[2])
+    return cut
+
+
+def before(front: Tensor, alpha: Tensor, ground: Image.Image) -> Tensor:
+    """``front`` [1, 3, H, W] with ``alpha`` before the middle of ``ground``, enlarged to cover it: uint8."""
+    H, W = front.shape[2:]
+    behind = from_uint8(tensor_of(ImageOps.fit(ground, (W, H), Image.Resampling.BICUBIC)), UNIT)
+    return to_uint8(composed(front, alpha, behind), UNIT)

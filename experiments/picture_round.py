@@ -1,0 +1,118 @@
+"""One picture after the other: what has been done, what failed and why, and what it took, as the last lines say."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from datamodules.decode import BadImageError
+from datamodules.inspection import Progress
+from datamodules.report import examples
+from datamodules.sources import Fault
+from experiments.errors import RunError, UserError, sentence_of
+from experiments.restore_pictures import Picture, Pictures
+from experiments.train import say, show
+
+# What is done to one picture: it, the PNG's path, and the name by which parts are counted (None where pictures are).
+Write = Callable[[Picture, Path, str | None], Picture]
+
+
+@dataclass
+class Done:
+    """What has been done so far.
+
+    Attributes:
+        pictures: restored.
+        pixels: of the results.
+        faults: files that gave no result.
+        lost: what results lack of their files: of which files.
+    """
+
+    pictures: int = 0
+    pixels: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    lost: dict[str, list[str]] = field(default_factory=dict)
+
+
+def work(pictures: Pictures, write: Write, out: Path, device: torch.device) -> None:
+    """``write`` the results of ``pictures`` into the folder ``out``, and say where they are and what it took.
+
+    Raises:
+        UserError: not one was done.
+        RunError: the disk or the memory is full.
+    """
+    start = time.perf_counter()
+    done = all_of(pictures, write, out)
+    for line in summary(done, time.perf_counter() - start, out, device):
+        say(line)
+
+
+def all_of(pictures: Pictures, write: Write, out: Path) -> Done:
+    """One picture after the other.
+
+    Raises:
+        UserError: not one was restored.
+        RunError: the disk or the memory is full.
+    """
+    done, several = Done(), len(pictures.numbers) > 1
+    progress = Progress(pictures.title, len(pictures.numbers), "images restored")
+    for place, index in enumerate(pictures.numbers, 1):
+        name = pictures.name(index)
+        try:
+            picture = pictures.read(index)
+            result = write(picture, (out / name).with_suffix(".png"), None if several else name)
+        except (BadImageError, FileExistsError) as error:
+            done.faults.append(Fault(name, reason(error)))
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            raise RunError(f"{name}: {sentence_of(error)}") from error
+        else:
+            note(done, name, picture, result)
+        if several:
+            progress.show(place)
+    progress.end()
+    if not done.pictures:
+        raise UserError(f"nothing was restored of {pictures.title}: {examples(done.faults)}")
+    return done
+
+
+def reason(error: Exception) -> str:
+    """Why a file gave no result."""
+    if isinstance(error, FileExistsError):
+        return f"{error.filename} exists and is not overwritten, give another --out"
+    return str(error)
+
+
+def note(done: Done, name: str, picture: Picture, result: Picture) -> None:
+    """Add to ``done`` that the file ``name`` has its result."""
+    done.pictures += 1
+    done.pixels += result.pixels.shape[2] * result.pixels.shape[3]
+    for what in picture.lost:
+        done.lost.setdefault(what, []).append(name)
+
+
+def counting(progress: Progress) -> Callable[[], None]:
+    """What counts one more whenever it is called."""
+    done = count(1)
+    return lambda: progress.show(next(done))
+
+
+def summary(done: Done, seconds: float, out: Path, device: torch.device) -> Iterator[str]:
+    """What was done, and what it took."""
+    for what, names in done.lost.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield f"  lost: {what} ({names[0]}{more})"
+    for fault in done.faults:
+        yield f"  skipped {fault.name}: {fault.reason}"
+    peak = f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+    if device.type == "cuda":
+        peak += f" and {torch.cuda.max_memory_allocated(device) / 2**20:,.0f} MB of the device"
+    megapixels = done.pixels / 1e6
+    yield (
+        f"{done.pictures} of {done.pictures + len(done.faults)} images restored: {megapixels:,.1f} megapixels in"
+        f" {seconds:,.1f} s, {megapixels / seconds:,.2f} a second, {peak}"
+    )
+    yield show(out.resolve())
