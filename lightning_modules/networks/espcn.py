@@ -19,6 +19,7 @@ class ESPCN(Upscaler):
         kernels: sides of the three convolutions, odd.
         widths: channels after the first and the second.
         channels: of the images.
+        relu: after the first two in the place of tanh, which may stay in its linear part for long.
         init: of the weights.
     """
 
@@ -28,6 +29,7 @@ class ESPCN(Upscaler):
         kernels: tuple[int, int, int] = (5, 3, 3),
         widths: tuple[int, int] = (64, 32),
         channels: int = 1,
+        relu: bool = False,
         init: Initialiser | None = None,
     ) -> None:
         super().__init__()
@@ -36,7 +38,8 @@ class ESPCN(Upscaler):
         first, second, third = (
             nn.Conv2d(before, after, kernel) for before, after, kernel in zip(ends, ends[1:], kernels, strict=False)
         )
-        self.layers = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), third, nn.PixelShuffle(scale))
+        kind = nn.ReLU if relu else nn.Tanh
+        self.layers = nn.Sequential(first, kind(), second, kind(), third, nn.PixelShuffle(scale))
         self.apply(init or Xavier())
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
