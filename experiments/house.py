@@ -18,6 +18,7 @@ from lightning_modules.callbacks.layer_sync import RankBatchNormSync
 from lightning_modules.callbacks.likelihood import LogLikelihood
 from lightning_modules.callbacks.matte_scores import MatteScores
 from lightning_modules.callbacks.path_length_scores import PathLengthScores
+from lightning_modules.callbacks.photo_scores import PhotoScores
 from lightning_modules.callbacks.progress import ProgressLine
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.callbacks.samples import ImageGrid
@@ -34,6 +35,7 @@ HOUSE: dict[str, type[Callback]] = {
     "latent": LatentScores,
     "path_length": PathLengthScores,
     "styling": TransferScores,
+    "photo": PhotoScores,
     "samples": ImageGrid,
     "collapse": CollapseWatch,
     "checkpoint": Checkpoints,

@@ -189,13 +189,18 @@ class AtelierModule(L.LightningModule):
         optimizers = self.optimizers(use_pl_optimizer=False)
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
+    @property
+    def progress(self) -> float:
+        """The share of the schedules' horizon that is done: of the run."""
+        return self.global_step / self.trainer.max_steps
+
     def apply_schedules(self) -> None:
         """Set each optimizer's learning rates for the coming step."""
         if not any(self.schedules):
             return
         if self.trainer.max_steps < 1:
             raise ValueError("a schedule needs the run's length: give clock.g_steps, clock.kimg or clock.epochs")
-        progress = self.global_step / self.trainer.max_steps
+        progress = self.progress
         for opt, schedule, lrs in zip(self.trained_optimizers(), self.schedules, self._base_lr, strict=True):
             if schedule is not None:
                 for group, lr in zip(opt.param_groups, lrs, strict=True):

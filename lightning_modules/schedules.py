@@ -49,6 +49,19 @@ class Cosine(Schedule):
         return self.final + (1 - self.final) * 0.5 * (1 + cos(pi * min(done, 1.0)))
 
 
+class Drop(Schedule):
+    """1 until ``at``, then ``final`` (SinGAN: a tenth after 1,600 of 2,000 iterations)."""
+
+    def __init__(self, at: float = 0.8, final: float = 0.1) -> None:
+        if not 0 < at < 1:
+            raise ValueError(f"Drop: at is a share of the run in (0, 1), got {at}")
+        self.at, self.final = at, final
+
+    def factor(self, progress: float) -> float:
+        """Constant before and after."""
+        return 1.0 if progress < self.at else self.final
+
+
 class Staircase(Schedule):
     """10^(-i / per_decade) for growth^i units of the run, i = 0 .. stages - 1 (Burda et al. 2016, section 5).
 

@@ -140,6 +140,29 @@ class GradientPenalty(UnitGradient):
         return torch.lerp(real, fake, per_sample_uniform(real))
 
 
+class PixelGradientPenalty(GradientPenalty):
+    """The same for a D of patches: the gradient of the sum of all logits is to have norm 1 in each pixel.
+
+    So Shaham et al. (2019) have it in their code, with weight 0.1: the norm is over channels, the mean over pixels.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.1,
+        every: int = 1,
+        autocast: bool = False,
+        target: float = 1.0,
+        after_augment: bool = False,
+    ) -> None:
+        super().__init__(weight, every, autocast, target, after_augment)
+
+    def __call__(self, D: Critic, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
+        """weight times the mean over images and pixels of (norm - ``target``)^2."""
+        points = self.points(real.detach().float(), fake.detach().float()).requires_grad_()
+        (gradient,) = torch.autograd.grad(D(points, y).sum(), points, create_graph=True)
+        return self.weight * (torch.linalg.vector_norm(gradient.float(), dim=1) - self.target).square().mean()
+
+
 class DRAGAN(UnitGradient):
     """x^ on the line from a real to its perturbation by half the batch's deviation (Kodali et al. 2017, algorithm 1).
 

@@ -1,6 +1,7 @@
 """Networks that make images of noise, that judge images, and that find the noise again."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -170,6 +171,66 @@ class Growing(nn.Module):
 
     levels: int
     growth: float
+
+
+class Pyramid(nn.Module):
+    """A network for each scale of an image, of which one learns.
+
+    Attributes:
+        sizes: (height, width) of the scales, the coarsest first.
+        current: the scale that learns; those below are finished.
+    """
+
+    sizes: list[tuple[int, int]]
+    current: int
+
+    @abstractmethod
+    def enter(self, scale: int, inherit: bool = False) -> None:
+        """Go to ``scale``; where asked to, from the weights of the one below, if they are of the same shapes."""
+
+
+class PyramidGenerator(Pyramid, Generator):
+    """G of one image in [-1, 1], made scale by scale of a map of noise for each.
+
+    Attributes:
+        noise_weights: of the scales' noise, [scales].
+        fixed: z*, of which the image itself is made, [1, 3, h, w] of the coarsest scale.
+    """
+
+    noise_weights: Tensor
+    fixed: Tensor
+
+    @abstractmethod
+    def image(self, maps: Sequence[Tensor], start: int = 0, below: Tensor | None = None) -> Tensor:
+        """What the scales from ``start`` on make of their noise and of the image ``below`` (none, at the first one).
+
+        Args:
+            maps: [N, 3, h, w] for each scale from ``start`` up to the last that is wanted.
+            start: first scale.
+            below: [N, 3, h', w'], resized to the first map's size.
+        """
+
+    @abstractmethod
+    def finer(self, x: Tensor, scale: int, z: Tensor | None = None) -> Tensor:
+        """``x`` [N, 3, h, w] with what one scale adds to it, of noise ``z`` if there is some."""
+
+    def sizes_of(self, H: int, W: int) -> list[tuple[int, int]]:
+        """The scales of a sample of H x W px, as far as G is trained."""
+        rows, columns = H / self.sizes[-1][0], W / self.sizes[-1][1]
+        return [(round(h * rows), round(w * columns)) for h, w in self.sizes[: self.current + 1]]
+
+    def draw(self, n: int, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """Noise [n, 3, h, w] for each of ``sizes``, from the global stream."""
+        return [torch.randn(n, 3, h, w, device=self.fixed.device) for h, w in sizes]
+
+    def reconstruction(self, upto: int) -> Tensor:
+        """The image of z* and no other noise, after the scale ``upto``: [1, 3, h, w]."""
+        silent = [torch.zeros(1, 3, h, w, device=self.fixed.device) for h, w in self.sizes[1 : upto + 1]]
+        return self.image([self.fixed, *silent])
+
+
+class PyramidDiscriminator(Pyramid, Discriminator):
+    """D of one image, that judges the patches of the current scale."""
 
 
 class FeedbackGenerator(Generator):

@@ -1,0 +1,211 @@
+"""SinGAN: the pyramid, what learns when, its penalty, resuming within a scale, what is made of it, its scores."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import place, refused, runs
+from PIL import Image
+from resuming import ends_alike
+from torch import Tensor, nn
+
+from datamodules.photo import Photo
+from experiments.cli import main
+from lightning_modules.losses.penalties import PixelGradientPenalty
+from lightning_modules.metrics.patches import layout_distance, patch_distance
+from lightning_modules.networks.singan import SinGANDiscriminator, SinGANGenerator, pyramid
+from lightning_modules.schedules import Drop
+from lightning_modules.singan import SinGAN
+
+pytestmark = pytest.mark.usefixtures(place.__name__)
+SMALL = {"coarsest": 13, "width": 4, "doubled_every": 2}
+
+
+def small() -> SinGAN:
+    torch.manual_seed(0)
+    return SinGAN(SinGANGenerator((24, 30), **SMALL), SinGANDiscriminator((24, 30), **SMALL), iterations=2)
+
+
+def at(family: SinGAN, scale: int) -> SinGAN:
+    for player in (family.G, family.D):
+        player.enter(scale)
+    return family
+
+
+def test_the_pyramid_by_hand() -> None:
+    sizes = pyramid(188, 250)  # 25 / 188 in seven steps of 0.7496
+    assert len(sizes) == 9
+    assert sizes[0] == (25, 33)
+    assert sizes[-1] == (188, 250)
+    ratios = [b[0] / a[0] for a, b in pairwise(sizes)]
+    assert all(1.2 < ratio < 1.4 for ratio in ratios)
+    assert pyramid(25, 40) == [(25, 40)]
+    with pytest.raises(ValueError, match="20 x 24 px is smaller than the coarsest scale of 25: give a larger image"):
+        pyramid(24, 20)
+
+
+def test_the_published_network_by_hand() -> None:
+    G = SinGANGenerator((188, 250))
+    first, last = ([m for m in scale if isinstance(m, nn.Conv2d)] for scale in (G.scales[0], G.scales[-1]))
+    assert [conv.weight.shape[:2] for conv in first] == [(32, 3), (32, 32), (32, 32), (32, 32), (3, 32)]
+    assert last[1].weight.shape[0] == 128  # doubled twice in nine scales
+    assert G.noise_weights.tolist() == [1] + [0] * 8
+
+
+def test_only_the_current_scale_learns_and_those_below_stay_as_they_are() -> None:
+    family = at(small(), 1)
+    family.G.noise_weights[1] = 0.3
+    before = {name: value.clone() for name, value in family.G.scales[0].state_dict().items()}
+    x = torch.rand(1, 3, *family.G.sizes[1]) * 2 - 1
+    y = torch.zeros(1, dtype=torch.int64)
+    torch.stack(list(family.g_loss(x, y).values())).sum().backward()
+    learning = {name.split(".")[1] for name, p in family.G.named_parameters() if p.grad is not None}
+    assert learning == {"1"}
+    torch.stack(list(family.d_loss(x, y).values())).sum().backward()
+    assert {name.split(".")[1] for name, p in family.D.named_parameters() if p.grad is not None} == {"1"}
+    assert all(torch.equal(value, before[name]) for name, value in family.G.scales[0].state_dict().items())
+
+
+def test_a_scale_changes_what_the_one_below_made_by_its_residual() -> None:
+    G = at(small(), 1).G.eval()
+    nn.init.zeros_(G.scales[1][-1].weight)
+    nn.init.zeros_(G.scales[1][-1].bias)
+    maps = G.draw(2, G.sizes[:2])
+    coarse, fine = G.image(maps[:1]), G.image(maps)
+    assert torch.allclose(fine, nn.functional.interpolate(coarse, G.sizes[1], mode="bicubic", antialias=True))
+    assert coarse.abs().max() <= 1
+
+
+def test_noise_is_weighed_by_the_error_of_the_scale_below() -> None:
+    family = small()
+    family.trained_optimizers = lambda: []  # type: ignore[method-assign]
+    x = torch.rand(1, 3, *family.G.sizes[1]) * 2 - 1
+    with torch.no_grad():
+        family.G.eval()
+        wrong = family.at_scale(family.G.reconstruction(0), 1) - x
+    family.enter(1, x)
+    assert family.G.noise_weights[1].item() == pytest.approx(0.1 * wrong.square().mean().sqrt().item(), rel=1e-5)
+    assert torch.equal(family.G.scales[1][0].weight, family.G.scales[0][0].weight)  # inherited
+    family.enter(2, family.at_scale(x, 2))
+    assert family.G.scales[2][0].weight.shape != family.G.scales[1][0].weight.shape  # twice as wide
+
+
+class Linear(nn.Module):
+    """Logits w . x of each pixel."""
+
+    def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        return (x * torch.tensor([3.0, 4.0, 0.0]).view(1, 3, 1, 1)).sum(1)
+
+
+def test_the_penalty_of_each_pixel_by_hand() -> None:
+    x, fake = torch.rand(2, 2, 3, 5, 6)
+    assert PixelGradientPenalty()(Linear(), x, fake, None).item() == pytest.approx(0.1 * (5 - 1) ** 2)
+
+
+def test_the_rate_drops_in_each_scale() -> None:
+    assert [Drop().factor(progress) for progress in (0.0, 0.79, 0.8, 1.0)] == [1.0, 1.0, 0.1, 0.1]
+    with pytest.raises(ValueError, match="Drop: at is a share of the run in"):
+        Drop(1.0)
+
+
+def test_what_is_made_of_it_has_the_size_that_was_asked_for() -> None:
+    family = at(small(), 3)
+    assert family.sample_at(2, 24, 60).shape == (2, 3, 24, 60)
+    x = torch.rand(1, 3, 24, 30) * 2 - 1
+    assert family.start_from(x, 2, 3).shape == (3, 3, 24, 30)
+    assert family.enlarge(x, 2.0).shape == (1, 3, 48, 60)
+    mask = torch.zeros(1, 1, 24, 30)
+    mask[..., :8, :8] = 1
+    changed = family.harmonise(x, mask, 1, border=2)
+    assert torch.equal(changed[..., 12:, 12:], x[..., 12:, 12:])
+    assert not torch.equal(changed[..., :4, :4], x[..., :4, :4])
+    assert family.animate(3).shape == (3, 3, 24, 30)
+    walk = family.animate(2, start=family.G.current + 1)
+    assert torch.equal(walk[0], walk[1])  # no scale walks
+    with pytest.raises(ValueError, match="there is no scale 4 to start at: give 1 up to 3"):
+        family.start_from(x, 4)
+
+
+def test_distances_by_hand() -> None:
+    torch.manual_seed(0)
+    photo = torch.randint(0, 256, (1, 3, 20, 22), dtype=torch.uint8)
+    assert patch_distance(photo[:, :, 2:17, 3:18], photo).item() == 0
+    assert layout_distance(photo, photo).item() == 0
+    flat = torch.full((1, 3, 7, 7), 10, dtype=torch.uint8)
+    assert patch_distance(flat, torch.full_like(photo, 13)).item() == pytest.approx(3)
+    noise = torch.randint(0, 256, (2, 3, 20, 22), dtype=torch.uint8)
+    slow = [
+        torch.stack(
+            [
+                min(
+                    (noise[n, :, i : i + 7, j : j + 7].float() - photo[0, :, k : k + 7, m : m + 7])
+                    .square()
+                    .mean()
+                    .sqrt()
+                    for k in range(14)
+                    for m in range(16)
+                )
+                for i in range(0, 14, 4)
+                for j in range(0, 16, 4)
+            ]
+        ).mean()
+        for n in range(2)
+    ]
+    assert torch.allclose(patch_distance(noise, photo), torch.stack(slow), atol=1e-3)
+
+
+EXPERIMENT = """# Tiny.
+model:
+  class_path: lightning_modules.singan.SinGAN
+  init_args:
+    generator:
+      class_path: lightning_modules.networks.singan.SinGANGenerator
+      init_args: {size: [16, 18], coarsest: 12, width: 4}
+    discriminator:
+      class_path: lightning_modules.networks.singan.SinGANDiscriminator
+      init_args: {size: [16, 18], coarsest: 12, width: 4}
+    iterations: 3
+    n_critic: 2
+    n_gen: 2
+data: {class_path: datamodules.photo.Photo, init_args: {image: p.png, root: .}}
+clock: {g_steps: 12, validations: 2}
+evaluation: null
+photo: {samples: 2}
+trainer:
+  accelerator: cpu
+  log_every_n_steps: 1
+  logger: [{class_path: lightning_modules.callbacks.loggers.JsonlLogger}]
+"""
+
+
+def photograph(H: int = 24, W: int = 30) -> None:
+    pixels = np.random.RandomState(0).randint(0, 256, (H, W, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("p.png")
+
+
+def test_a_run_cut_off_within_scales_and_between_them_ends_alike(tmp_path: Path) -> None:
+    photograph()
+    family = ends_alike(tmp_path, small, lambda: Photo("p.png", root="."), [2, 6, 9, 20], 24, looks=1)
+    assert family.G.current == 3
+    assert family.G.noise_weights.min() > 0
+
+
+def test_a_run_scores_layout_and_patches_beside_windows(capfd: pytest.CaptureFixture[str]) -> None:
+    photograph(16, 18)
+    Path("singan.yaml").write_text(EXPERIMENT)
+    assert main(["fit", "singan.yaml"]) == 0
+    (scores,) = json.loads((runs()[-1] / "record.json").read_text())["scores"]
+    found = scores["last"]["metrics"]
+    assert set(found) == {"layout", "patches", "layout@windows", "patches@windows"}
+    assert found["patches@windows"] == 0
+    assert found["layout@windows"] > 0
+    assert {path.name.split("-")[0] for path in (runs()[-1] / "samples").iterdir()} == {"samples", "wide", "starts"}
+    capfd.readouterr()
+    assert "photo: a GAN on Digits samples no photograph; set it to null" in refused(
+        capfd, "fit", "tiny.yaml", "--photo", "{}"
+    )
+    said = refused(capfd, "fit", "singan.yaml", "--data.init_args.side", "20")
+    assert "p.png is 18 x 16 px, smaller than 20" in said
