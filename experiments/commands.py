@@ -67,6 +67,18 @@ def _matte(argv: Sequence[str]) -> int:
     return matte(argv)
 
 
+def _stylise(argv: Sequence[str]) -> int:
+    from experiments.stylise import stylise
+
+    return stylise(argv)
+
+
+def _photo(argv: Sequence[str]) -> int:
+    from experiments.photo import photo
+
+    return photo(argv)
+
+
 def _interpolate(argv: Sequence[str]) -> int:
     from experiments.interpolate import interpolate
 
@@ -232,6 +244,34 @@ COMMANDS = {
   --out DIR            where NAME-alpha.png, NAME-foreground.png and NAME-composite.png go (matted)
   --ckpt last|best     which checkpoint of a run directory (last)""",
         _matte,
+    ),
+    "stylise": Command(
+        "put an image, or a folder of images, into the style of others",
+        """  atelier stylise RUN_DIR_OR_CKPT IMAGE_OR_FOLDER --style IMAGE[,IMAGE...] [options]    with a run of AdaIN
+
+  --style A,B          whose style; of several a mixture
+  --weights 0.7,0.3    of the styles (all alike)
+  --strength S         0 is the picture as it is decoded, 1 the style (1)
+  --mask PLACE         a grey image of the picture's size, white where the style is to be; or a folder of them
+  --keep_colours       give the styles the picture's colours first
+  --out DIR            where the PNGs go, each under the name of its image (stylised); none is overwritten
+  --ckpt last|best     which checkpoint of a run directory (last)""",
+        _stylise,
+    ),
+    "photo": Command(
+        "make something of the one photograph that a run of SinGAN has learned",
+        """  atelier photo RUN_DIR_OR_CKPT sample [--size WIDTHxHEIGHT]
+  atelier photo RUN_DIR_OR_CKPT remake --image FILE [--mask FILE] [--scale K]
+  atelier photo RUN_DIR_OR_CKPT enlarge [--image FILE] [--times 4]
+  atelier photo RUN_DIR_OR_CKPT animate [--frames 48] [--scale K]
+
+  --image FILE         a painting, an edited photograph, a composition; to enlarge: the photograph unless given
+  --mask FILE          of its size, white where it is to be made anew
+  --scale K            from which scale on: a low one changes much (the middle one; 0 for animate)
+  --seed N             of the noise (0)
+  --out FILE           the PNG, or animate's WebP (TASK.png, animate.webp); must be new
+  --ckpt last|best     which checkpoint of a run directory (last)""",
+        _photo,
     ),
     "interpolate": Command(
         "write a checkpoint between two of the same network, such as SRResNet's and SRGAN's",

@@ -13,7 +13,7 @@ from datamodules.functional.files import replacing
 from experiments.catalogue import experiments, find_file
 from experiments.cell_key import cell_key
 from experiments.errors import RunError, UserError, sentence_of
-from experiments.house import SCORES
+from experiments.house import HOUSE, SCORES
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI, Layer, hush_lightning, switch_off, users_mistakes
 from experiments.request import Request, new_path, read_request
@@ -110,6 +110,14 @@ def build(cli: AtelierCLI, which: str | None) -> None:
     for callback in (cli.config_init[name] for name in SCORES):
         if callback is not None:
             callback.checkpoint = which
+
+
+def bare_module(cli: AtelierCLI) -> L.LightningModule:
+    """The family of ``cli`` alone, without data, callbacks and loggers."""
+    switch_off(cli, "data", *HOUSE)
+    cli.config.trainer.logger = False
+    cli.build()
+    return cli.model
 
 
 def without_checkpoint(request: Request, command: str) -> AtelierCLI | None:

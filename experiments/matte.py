@@ -13,14 +13,12 @@ import torch
 from PIL import Image, ImageColor, ImageOps
 from torch import Tensor
 
-from datamodules.decode import BadImageError
 from datamodules.functional.matting import FOREGROUND, composed, foreground, levelled
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
 from experiments.companions import Companions
 from experiments.errors import UserError
-from experiments.house import HOUSE
-from experiments.lightning_cli import AtelierCLI, hush_lightning, switch_off, users_mistakes
-from experiments.look import find_subject, without_checkpoint
+from experiments.lightning_cli import AtelierCLI, hush_lightning, users_mistakes
+from experiments.look import bare_module, find_subject, without_checkpoint
 from experiments.picture_round import work
 from experiments.request import Request, read_request
 from experiments.restore import out_folder, take_place
@@ -29,6 +27,7 @@ from experiments.restore_pictures import (
     eight_bit,
     find_pictures,
     image_of,
+    read_image,
     reserved,
     save,
     tensor_of,
@@ -100,12 +99,10 @@ def matting_module(cli: AtelierCLI) -> MakesMattes:
     Raises:
         UserError: it finds no alpha.
     """
-    switch_off(cli, "data", *HOUSE)
-    cli.config.trainer.logger = False
-    cli.build()
-    if not isinstance(cli.model, MakesMattes):
-        raise UserError(f"{type(cli.model).__name__} finds no alpha: give a run of a family such as DeepMatting")
-    return cli.model
+    module = bare_module(cli)
+    if not isinstance(module, MakesMattes):
+        raise UserError(f"{type(module).__name__} finds no alpha: give a run of a family such as DeepMatting")
+    return module
 
 
 def background(given: str) -> Image.Image:
@@ -115,12 +112,7 @@ def background(given: str) -> Image.Image:
         UserError: it is neither.
     """
     if Path(given).is_file():
-        try:
-            with users_mistakes():
-                found = find_pictures(given, Path(given))
-                return image_of(eight_bit(found.read(0).pixels)).convert("RGB")
-        except BadImageError as error:
-            raise UserError(f"--background {given} gives no image ({error})") from error
+        return image_of(eight_bit(read_image(given, "background").pixels)).convert("RGB")
     try:
         return Image.new("RGB", (1, 1), ImageColor.getrgb(given)[:3])
     except ValueError as error:

@@ -9,9 +9,8 @@ from torch import nn
 
 from datamodules.functional.quantise import UNIT, ValueRange
 from experiments.errors import UserError, nearest
-from experiments.house import HOUSE
-from experiments.lightning_cli import switch_off, users_mistakes
-from experiments.look import Subject, find_subject
+from experiments.lightning_cli import users_mistakes
+from experiments.look import Subject, bare_module, find_subject
 from experiments.request import Request
 from experiments.restorers import load_restorer, restorer_names
 from experiments.weights import load_weights
@@ -104,10 +103,7 @@ def of_run(subject: Subject, masked: bool = False) -> Found:
     """
     cli = subject.cli
     colour = cli.resolved["data"].get("init_args", {}).get("fill", BLACK)
-    switch_off(cli, "data", *HOUSE)
-    cli.config.trainer.logger = False
-    cli.build()
-    module = restoring(cli.model, masked)
+    module = restoring(bare_module(cli), masked)
     load_weights(module, subject.checkpoint)
     title = f"{cli.config.experiment} ({module.weights_name} weights, {subject.which})"
     networks = module.directions

@@ -20,6 +20,7 @@ from datamodules.functional.files import replacing
 from datamodules.functional.pillow import cubic, resize_bytes
 from datamodules.image_files import source_at
 from datamodules.sources import Entry, FolderSource, Source
+from experiments.errors import UserError
 
 GREY, DEEP_GREY = ("1", "L", "LA", "La"), "I;16"
 
@@ -34,6 +35,7 @@ class Picture:
         profile: of its colours, as files carry it.
         lost: what of the file it does not have.
         hole: bool [1, 1, H, W], True where pixels are missing, where a mask says so.
+        guide: floats [1, 1, H, W], 1 where something is to be done, where a mask says so.
     """
 
     pixels: Tensor
@@ -41,6 +43,7 @@ class Picture:
     profile: bytes | None = None
     lost: tuple[str, ...] = ()
     hole: Tensor | None = None
+    guide: Tensor | None = None
 
 
 class OneFile(FolderSource):
@@ -110,6 +113,20 @@ def find_pictures(place: str, out: Path) -> Pictures:
     if not numbers:
         raise ValueError(f"{place} holds no images: give an image, or a folder of images")
     return Pictures(path.resolve().name, source, numbers)
+
+
+def read_image(file: str, what: str = "image") -> Picture:
+    """The picture in the image file ``file``, which an option names as ``what``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not Path(file).is_file():
+        raise UserError(f"there is no {what} at {file}")
+    try:
+        return Pictures(Path(file).name, OneFile(Path(file)), [0]).read(0)
+    except BadImageError as error:
+        raise UserError(f"{file} gives no {what} ({error})") from error
 
 
 def decode(content: bytes) -> Picture:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from experiments.errors import UserError
-from experiments.house import HOUSE
-from experiments.lightning_cli import hush_lightning, switch_off
-from experiments.look import Subject, find_subject
+from experiments.lightning_cli import hush_lightning
+from experiments.look import Subject, bare_module, find_subject
 from experiments.request import number, read_request
 from experiments.train import show
 from experiments.weights import load_weights
@@ -63,11 +63,7 @@ def home(subject: Subject) -> Path:
 
 def load_generator(subject: Subject) -> tuple[GenerativeModule, int]:
     """The module with its weights, on the best device there is, and the step of its checkpoint."""
-    cli = subject.cli
-    switch_off(cli, "data", *HOUSE)
-    cli.config.trainer.logger = False
-    cli.build()
-    module = cli.model
+    module = bare_module(subject.cli)
     if not isinstance(module, GenerativeModule):
         raise UserError(f"{type(module).__name__} has no generator to sample from: give the run of a generative family")
     if len(module.G.out_shape) != 3:
@@ -105,10 +101,14 @@ def animate(module: GenerativeModule, latents: int, y: Tensor | None, path: Path
     """Write round trips through ``latents`` latents as an animated WebP."""
     z = torch.stack([module.sample_z(WALKS) for _ in range(latents)])  # [K, walks, z_dim]
     y = module.sample_labels(WALKS) if y is None else y.expand(WALKS)
-    first, *rest = [to_pil(grid(module.generate_image(point, y))) for point in round_trip(z, module.G.latent)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    first.save(path, save_all=True, append_images=rest, duration=FRAME_MS, loop=0, lossless=True)
+    write_webp([to_pil(grid(module.generate_image(point, y))) for point in round_trip(z, module.G.latent)], path)
     return path
+
+
+def write_webp(frames: Sequence[Image.Image], path: Path) -> None:
+    """Write ``frames`` as an endless animation."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, lossless=True)
 
 
 def round_trip(z: Tensor, latent: Latent) -> Iterator[Tensor]:

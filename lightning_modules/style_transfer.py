@@ -119,6 +119,13 @@ class AdaptiveStyle(Styling):
         self.average(decoder)
 
     @property
+    def factor(self) -> int:
+        """By how much the decoded layer is smaller than the picture: sides are multiples of it."""
+        side = 64
+        found: int = self.features(torch.zeros(1, 3, side, side, device=self.device))[self.layer].shape[-1]
+        return -(-side // found)
+
+    @property
     def net(self) -> nn.Module:
         """The decoder."""
         return self.decoder

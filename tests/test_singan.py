@@ -209,3 +209,42 @@ def test_a_run_scores_layout_and_patches_beside_windows(capfd: pytest.CaptureFix
     )
     said = refused(capfd, "fit", "singan.yaml", "--data.init_args.side", "20")
     assert "p.png is 18 x 16 px, smaller than 20" in said
+
+
+def singan_run() -> str:
+    photograph(16, 18)
+    Path("singan.yaml").write_text(EXPERIMENT)
+    assert main(["fit", "singan.yaml", "--photo", "null", "--clock.validations", "1"]) == 0
+    return str(runs()[-1])
+
+
+def size(path: str) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_the_command_makes_pictures_of_a_run(capfd: pytest.CaptureFixture[str]) -> None:
+    run = singan_run()
+    assert main(["photo", run, "sample", "--size", "30x20"]) == 0
+    assert size("sample.png") == (30, 20)
+    assert main(["photo", run, "enlarge", "--times", "3"]) == 0
+    assert size("enlarge.png") == (54, 48)
+    assert main(["photo", run, "animate", "--frames", "3"]) == 0
+    with Image.open("animate.webp") as walk:
+        assert (walk.format, walk.size) == ("WEBP", (18, 16))  # equal frames of hardly trained networks are one
+    mask = np.zeros((16, 18), np.uint8)
+    mask[:2, :2] = 255
+    Image.fromarray(mask).save("m.png")
+    assert main(["photo", run, "remake", "--image", "p.png", "--mask", "m.png", "--scale", "1"]) == 0
+    assert size("remake.png") == (18, 16)
+    capfd.readouterr()
+    sentences = {
+        ("jump",): "photo does one of sample, remake, enlarge, animate: `atelier photo RUN_DIR sample`",
+        ("sample", "--out", "sample.png"): "sample.png exists and is not overwritten: give another --out",
+        ("sample", "--size", "30", "--out", "a.png"): "--size expects WIDTHxHEIGHT in px, such as 400x200, got '30'",
+        ("remake", "--out", "a.png"): "remake needs a picture: --image FILE, a painting, an edited photograph",
+        ("remake", "--out", "a.png", "--image", "x.png"): "there is no image at x.png",
+        ("remake", "--out", "a.png", "--image", "p.png", "--scale", "9"): "there is no scale 9 to start at: give 1 up",
+    }
+    for words, sentence in sentences.items():
+        assert sentence in refused(capfd, "photo", run, *words)
