@@ -1,0 +1,138 @@
+"""``python -m experiments.table_curves TABLE SCORE FILE.svg``: the course of a score in the committed runs of a table.
+
+One panel over thousands of images, one over minutes of training, both with a logarithmic score; a line a run, a colour
+a row. Without torch and without a plotting library: what is written is SVG.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from datamodules.functional.files import replacing
+from experiments.errors import AtelierError, UserError, report
+from experiments.table_file import find_table
+from experiments.table_results import RESULTS
+
+WIDTH, HEIGHT, GAP = 420, 320, 60  # of a panel in px, and what is left of each
+TOP, BOTTOM = 30, 40
+COLOURS = ("#c86e14", "#5a8cd2", "#14783c", "#823ca0", "#b41e32", "#4b4b4b", "#a08c00", "#009696")
+USAGE = "`python -m experiments.table_curves TABLE SCORE FILE.svg`"
+Points = list[tuple[float, float]]
+AXES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "kimg": lambda moment: float(moment["kimg"]),
+    "minutes": lambda moment: float(moment["seconds"]) / 60,
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run's scores, each with its place.
+
+    Args:
+        label: of its row.
+        over: by what a place is counted, places and scores.
+    """
+
+    label: str
+    over: Mapping[str, Points]
+
+
+def courses(name: str, score: str, results: Path = RESULTS) -> list[Course]:
+    """Those of the rows of the table ``name`` that have committed runs, row by row and seed by seed.
+
+    Raises:
+        UserError: no run of it has the score.
+    """
+    found = []
+    for row in find_table(name).rows:
+        for file in sorted(results.glob(f"{row.experiment}-s*.json")):
+            blocks = json.loads(file.read_text(encoding="utf-8"))["scores"]
+            rows = [moment for block in blocks for moment in block["history"] if moment["metrics"].get(score)]
+            over = {
+                axis: [(count(moment), moment["metrics"][score]) for moment in rows] for axis, count in AXES.items()
+            }
+            if rows:
+                found.append(Course(row.label or row.experiment, over))
+    if not found:
+        raise UserError(
+            f"no committed run of the table {name} has a course of {score}: `atelier table {name}` names them"
+        )
+    return found
+
+
+def drawn(title: str, score: str, lines: Sequence[Course]) -> str:
+    """The picture as SVG."""
+    labels = list(dict.fromkeys(line.label for line in lines))
+    values = [value for line in lines for _, value in line.over["kimg"]]
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    parts = [text(GAP, 18, f"{title}: {score}")]
+    for number, axis in enumerate(AXES):
+        left = GAP + number * (WIDTH + GAP)
+        most = max(place for line in lines for place, _ in line.over[axis]) or 1.0
+        parts += frame(left, low, high, most, axis)
+        for line in lines:
+            colour = COLOURS[labels.index(line.label) % len(COLOURS)]
+            points = " ".join(
+                f"{left + place / most * WIDTH:.1f},{height(value, low, high):.1f}" for place, value in line.over[axis]
+            )
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    for i, label in enumerate(labels):
+        colour = COLOURS[i % len(COLOURS)]
+        parts.append(text(2 * (WIDTH + GAP) + 12, TOP + 12 + 18 * i, label, colour))
+    size = f'width="{2 * (WIDTH + GAP) + 170}" height="{TOP + HEIGHT + BOTTOM}"'
+    body = "\n".join(parts)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n<rect {size} fill="white"/>\n{body}\n</svg>\n'
+
+
+def height(value: float, low: int, high: int) -> float:
+    """Where ``value`` lies between the powers ``low`` and ``high`` of ten, in px from above."""
+    return TOP + HEIGHT * (1 - (math.log10(value) - low) / max(high - low, 1))
+
+
+def frame(left: int, low: int, high: int, most: float, axis: str) -> list[str]:
+    """A panel's lines and numbers."""
+    parts = [text(left + WIDTH // 2, TOP + HEIGHT + 32, axis)]
+    for power in range(low, high + 1):
+        y = height(10.0**power, low, high)
+        parts += [line_of(left, y, left + WIDTH, y), text(left - 42, y + 4, f"{10.0**power:g}")]
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = left + share * WIDTH
+        parts += [line_of(x, TOP, x, TOP + HEIGHT), text(x - 8, TOP + HEIGHT + 16, f"{share * most:.3g}")]
+    return parts
+
+
+def line_of(x1: float, y1: float, x2: float, y2: float) -> str:
+    """A thin grey line."""
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#e0e0e0"/>'
+
+
+def text(x: float, y: float, words: str, colour: str = "#282828") -> str:
+    """Words whose first letter stands at (``x``, ``y``)."""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-family="sans-serif" font-size="12" fill="{colour}">{escape(words)}</text>'
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Draw what ``argv`` names."""
+    if len(argv) != 3:
+        raise UserError(f"three words are needed: {USAGE}")
+    name, score, out = argv
+    picture = drawn(find_table(name).title, score, courses(name, score))
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(Path(out)) as file:
+        file.write(picture.encode())
+    print(f"{out}: written")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except AtelierError as error:
+        sys.exit(report(error))
