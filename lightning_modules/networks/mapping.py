@@ -113,6 +113,11 @@ class MappedGenerator(StyledGenerator):
         layer = torch.arange(self.num_styles, device=z.device)
         return torch.where((layer < crossing)[..., None], own, theirs)
 
+    def affine_weights(self) -> list[Tensor]:
+        """The fully connected layers of the synthesis, at the scale that they are used with."""
+        layers = (layer for layer in self.synthesis.modules() if isinstance(layer, EqualisedLinear))
+        return [layer.weight.detach() * layer.scale for layer in layers]
+
     def spread(self, w: Tensor) -> Tensor:
         """``w`` [N, w_dim], in evaluation truncated, for every layer: [N, styles, w_dim]."""
         if not self.training and self.truncation != 1:

@@ -124,6 +124,10 @@ class StyledGenerator(Generator):
     def mixed_styles(self, z: Tensor, other: Tensor, y: Tensor | None, crossing: Tensor) -> Tensor:
         """The styles of ``z`` up to the layer ``crossing`` (integers, [] or [N, 1]), from there those of ``other``."""
 
+    @abstractmethod
+    def affine_weights(self) -> list[Tensor]:
+        """What makes styles of w, layer by layer: [out, w_dim] each, without biases."""
+
 
 class TextureGenerator(Generator):
     """G of fields of noise, z [N, z_dim, L, M], to textures of any size: ``factor`` pixels for each place, less a rest.
