@@ -79,6 +79,12 @@ def _photo(argv: Sequence[str]) -> int:
     return photo(argv)
 
 
+def _edit(argv: Sequence[str]) -> int:
+    from experiments.edit import edit
+
+    return edit(argv)
+
+
 def _interpolate(argv: Sequence[str]) -> int:
     from experiments.interpolate import interpolate
 
@@ -272,6 +278,25 @@ COMMANDS = {
   --out FILE           the PNG, or animate's WebP (TASK.png, animate.webp); must be new
   --ckpt last|best     which checkpoint of a run directory (last)""",
         _photo,
+    ),
+    "edit": Command(
+        "edit in the latent space of a trained generator: ways, mixed styles, directions, inversion",
+        """  atelier edit RUN_DIR_OR_CKPT between|truncate|vary [options]
+  atelier edit RUN_DIR_OR_CKPT mix [--layers 4,5|2-7]
+  atelier edit RUN_DIR_OR_CKPT sefa|ganspace [--count 5] [--reach R]
+  atelier edit RUN_DIR_OR_CKPT attribute --class K [--classifier mnist-cnn] [--reach 4]
+  atelier edit RUN_DIR_OR_CKPT invert --image FILE[,FILE...] [--steps 500]
+
+  --space z|w|w+       where; w where the generator has styles, else z
+  --label K            class of all images, where the generator knows classes
+  --count N            rows, directions or variations; --columns N of a sheet
+  --reach R            of a traversal; for attribute in deviations of the codes along it
+  --strength S         of vary: a share of the way to other codes (0.3)
+  --image FILE         pictures of the generator's size; vary takes one too
+  --seed N             of the codes (0)
+  --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/edits/TASK-stepN-seedN.png); must be new
+  --ckpt last|best     which checkpoint of a run directory (last)""",
+        _edit,
     ),
     "interpolate": Command(
         "write a checkpoint between two of the same network, such as SRResNet's and SRGAN's",

@@ -1,0 +1,250 @@
+"""``atelier edit``: what can be done with the latent space of a trained generator, as a sheet and its numbers.
+
+A PNG, a JSON of the same name beside it: what was asked, and what was measured. Every tool says where a generator lacks
+the space that it needs.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from datamodules.functional.files import replacing
+from datamodules.functional.quantise import from_uint8, to_uint8
+from experiments.errors import UserError
+from experiments.lightning_cli import hush_lightning, users_mistakes
+from experiments.look import find_subject
+from experiments.request import Request, new_path, number, read_request
+from experiments.restore_pictures import eight_bit, read_image
+from experiments.sample import home, load_generator
+from experiments.train import say, show
+from lightning_modules.callbacks.pictures import grid, save_png
+from lightning_modules.metrics.extractors import load_extractor
+from lightning_modules.networks.base import StyledGenerator
+from lightning_modules.tools.directions import Directions, attribute, ganspace, sefa
+from lightning_modules.tools.edits import between, mixed, traversals, truncated, variations
+from lightning_modules.tools.inversion import invert
+from lightning_modules.tools.spaces import BLOCK, SPACES, Space, WPlusSpace
+
+OWN = (
+    *("--space", "--label", "--count", "--columns", "--reach", "--layers", "--image", "--steps", "--strength"),
+    *("--class", "--classifier", "--seed", "--out", "--ckpt"),
+)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a truncation sweep
+LABELLED = 4000  # codes that an attribute is learned from
+
+
+class Made(NamedTuple):
+    """What a tool made."""
+
+    sheet: Tensor  # uint8 [rows, columns, C, H, W]
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for.
+
+    Args:
+        space: in which.
+        request: the command line.
+    """
+
+    space: Space
+    request: Request
+
+    def whole(self, name: str, otherwise: int, least: int = 1) -> int:
+        """The whole number of an option."""
+        found = number(self.request, name, least)
+        return otherwise if found is None else found
+
+    def real(self, name: str, otherwise: float) -> float:
+        """The number of an option, 0 or more."""
+        text = self.request.own.get(name, str(otherwise))
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise UserError(f"{name} expects a number of 0 or more, got {text!r}")
+        return value
+
+    def images(self) -> Tensor:
+        """Those of --image, [N, C, H, W] in the generator's range."""
+        if "--image" not in self.request.own:
+            raise UserError("this needs pictures: --image FILE[,FILE...]")
+        C = self.space.G.out_shape[0]
+        found = [eight_bit(read_image(file).pixels) for file in self.request.own["--image"].split(",")]
+        same = {tuple(pixels.shape[2:]) for pixels in found}
+        if len(same) > 1:
+            raise UserError("--image: the pictures differ in size, and a generator makes one")
+        grey = [pixels[:, :1] if C == 1 else pixels.expand(-1, C, -1, -1) for pixels in found]
+        return from_uint8(torch.cat(grey), self.space.module.value_range).to(self.space.module.device)
+
+
+def edit(argv: Sequence[str]) -> int:
+    """Do one thing, and say where the sheet is.
+
+    Raises:
+        UserError: the command cannot be run.
+    """
+    hush_lightning()
+    request = read_request(argv, OWN)
+    task = next((word for word in request.overrides if not word.startswith("-")), "")
+    if task not in TASKS:
+        raise UserError(f"edit does one of {', '.join(TASKS)}: `atelier edit RUN_DIR between`")
+    request.overrides.remove(task)
+    name = request.own.get("--space", "w+" if task == "mix" else "")
+    if name and name not in SPACES:
+        raise UserError(f"--space is {name}: choose of {', '.join(SPACES)}")
+    subject = find_subject(request, "edit")
+    module, step = load_generator(subject)
+    kind = SPACES[name or ("w" if isinstance(module.G, StyledGenerator) else "z")]
+    seed = number(request, "--seed", 0) or 0
+    place = home(subject) / "edits" / f"{task}-step{step}-seed{seed}.png"
+    out = new_path(request.own.get("--out", place))
+    torch.manual_seed(seed)
+    with users_mistakes():
+        space = kind(module.eval(), number(request, "--label", 0))
+        made = TASKS[task](Asked(space, request))
+    save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]), out)
+    facts = {"task": task, "space": space.name, "step": step, "seed": seed, "asked": request.own, **made.numbers}
+    with replacing(out.with_suffix(".json")) as file:
+        file.write(f"{json.dumps(facts, indent=2)}\n".encode())
+    say(", ".join([f"{task} in {space.name}", *(f"{key} {value}" for key, value in made.numbers.items())]))
+    say(show(out.resolve()))
+    return 0
+
+
+def ways(asked: Asked) -> Made:
+    """Rows from one drawn code to another."""
+    a, b = asked.space.draw(2 * asked.whole("--count", 4)).chunk(2)
+    return Made(between(asked.space, a, b, asked.whole("--columns", 9, 2)), {})
+
+
+def truncation(asked: Asked) -> Made:
+    """Rows of drawn codes, from the mean code outwards."""
+    sheet = truncated(asked.space, asked.space.draw(asked.whole("--count", 4)), SHARES)
+    return Made(sheet, {"shares": list(SHARES)})
+
+
+def mixing(asked: Asked) -> Made:
+    """Rows of drawn codes with layers of those of the columns; the first row and column are they themselves."""
+    space = asked.space
+    if not isinstance(space, WPlusSpace):
+        raise UserError(f"mix works on the layers of w+, not in {space.name}")
+    n, layers = asked.whole("--count", 4), layers_of(asked.request.own.get("--layers", ""), space.styled.num_styles)
+    coarse, fine = space.draw(n), space.draw(n)
+    inner, rows, columns = mixed(space, coarse, fine, layers), space.pictures(coarse), space.pictures(fine)
+    blank = torch.full_like(columns[:1], 128)
+    top = torch.cat([blank, columns])[None]
+    return Made(torch.cat([top, torch.cat([rows[:, None], inner], 1)]), {"layers": layers})
+
+
+def layers_of(text: str, count: int) -> list[int]:
+    """Layers as ``4,5`` or ``2-7``; the finer half unless given.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not text:
+        return list(range(count // 2, count))
+    found: list[int] = []
+    for part in text.split(","):
+        ends = part.split("-")
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+            raise UserError(f"--layers expects numbers such as 4,5 or 2-7, got {text!r}")
+        found += range(int(ends[0]), int(ends[-1]) + 1)
+    return found
+
+
+def traversal(asked: Asked, found: Directions, reach: float) -> Made:
+    """A row a direction, around the mean code in w, around a drawn one in z."""
+    space = asked.space
+    code = space.draw(1) if space.name == "z" else space.middle()
+    columns = asked.whole("--columns", 7, 2)
+    sheet = traversals(space, code, found.vectors, asked.real("--reach", reach), columns)
+    return Made(sheet, {"strengths": [round(value, 4) for value in found.strengths.tolist()]})
+
+
+def closed_form(asked: Asked) -> Made:
+    """SeFa's directions."""
+    G = asked.space.G
+    if not isinstance(G, StyledGenerator) or asked.space.name == "z":
+        raise UserError(f"sefa reads what makes styles of w, and a {type(G).__name__}'s {asked.space.name} has none")
+    return traversal(asked, sefa(G, asked.whole("--count", 5)), 3.0)
+
+
+def components(asked: Asked) -> Made:
+    """GANSpace's directions."""
+    found = ganspace(asked.space, asked.whole("--count", 5))
+    return traversal(asked, found, 3 * float(found.strengths[0]))
+
+
+def towards(asked: Asked) -> Made:
+    """Drawn codes moved until a classifier sees the class --class, and the share of which it does."""
+    space = asked.space
+    wanted = number(asked.request, "--class", 0)
+    if wanted is None or isinstance(space, WPlusSpace):
+        raise UserError("attribute needs --class K, the class to be seen, and the space z or w")
+    classifier = load_extractor(asked.request.own.get("--classifier", "mnist-cnn")).to(space.module.device)
+    classifier.fit(space.G.out_shape)
+    classes = classifier.num_classes or 0
+    if wanted >= classes:
+        raise UserError(f"--class is {wanted}: {classifier.name} knows 0 to {classes - 1}")
+
+    def seen(codes: Tensor) -> Tensor:
+        parts = [classifier.extract(space.pictures(part)).logits for part in codes.split(BLOCK)]
+        return torch.cat([part for part in parts if part is not None]).argmax(1)
+
+    drawn = space.draw(LABELLED)
+    found = attribute(drawn, seen(drawn) == wanted)
+    start = space.draw(4 * BLOCK)
+    start = start[seen(start) != wanted]
+    spread = float((drawn @ found.vectors[0]).std())
+    reach, columns = asked.real("--reach", 4.0), asked.whole("--columns", 7, 2)
+    changed = seen(start + reach * spread * found.vectors) == wanted
+    shares = torch.linspace(0, 1, columns).tolist()
+    rows = start[: asked.whole("--count", 6)]
+    codes = torch.stack([rows + share * reach * spread * found.vectors for share in shares], 1)
+    sheet = space.pictures(codes.flatten(0, 1)).unflatten(0, (len(rows), columns))
+    numbers = {
+        "class": wanted,
+        "classifier": classifier.name,
+        "separator_accuracy": round(float(found.strengths), 4),
+        "changed": round(float(changed.float().mean()), 4),
+        "tries": len(start),
+    }
+    return Made(sheet, numbers)
+
+
+def inversion(asked: Asked) -> Made:
+    """Each of --image above what its code makes."""
+    x = asked.images()
+    found = invert(asked.space, x, steps=asked.whole("--steps", 500))
+    both = torch.stack([x, found.images.clamp(*asked.space.module.value_range)])
+    return Made(to_uint8(both, asked.space.module.value_range), {"psnr": [round(v, 2) for v in found.psnr.tolist()]})
+
+
+def near(asked: Asked) -> Made:
+    """Images near that of --image, or of a drawn code."""
+    space = asked.space
+    given = "--image" in asked.request.own
+    code = invert(space, asked.images()[:1], steps=asked.whole("--steps", 500)).codes if given else space.draw(1)
+    sheet = variations(space, code, asked.whole("--count", 8), asked.real("--strength", 0.3))
+    return Made(torch.cat([space.pictures(code)[None], sheet], 1), {})
+
+
+TASKS: Mapping[str, Callable[[Asked], Made]] = {
+    "between": ways,
+    "truncate": truncation,
+    "mix": mixing,
+    "sefa": closed_form,
+    "ganspace": components,
+    "attribute": towards,
+    "invert": inversion,
+    "vary": near,
+}
