@@ -1,13 +1,13 @@
 """VDSR (Kim et al. 2016, "Accurate image super-resolution using very deep convolutional networks", section 3).
 
 Twenty convolutions say what bicubic enlargement lacks. One network serves several scales, since it sees the enlarged
-image alone.
+image alone, as differences from mid-grey.
 """
 
 from torch import Tensor, nn
 
 from datamodules.functional.resize import bicubic_floats
-from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.base import MID_GREY, Upscaler
 from lightning_modules.networks.init import He
 
 
@@ -19,10 +19,16 @@ class VDSR(Upscaler):
         width: channels between them.
         channels: of the images.
         scales: those that it is trained for.
+        still: begin the last convolution at 0, so that training starts from bicubic enlargement itself.
     """
 
     def __init__(
-        self, depth: int = 20, width: int = 64, channels: int = 1, scales: tuple[int, ...] = (2, 3, 4)
+        self,
+        depth: int = 20,
+        width: int = 64,
+        channels: int = 1,
+        scales: tuple[int, ...] = (2, 3, 4),
+        still: bool = False,
     ) -> None:
         super().__init__()
         if depth < 2:
@@ -31,10 +37,13 @@ class VDSR(Upscaler):
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):
             layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.ReLU(inplace=True)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1, bias=False))
+        last = nn.Conv2d(width, channels, 3, padding=1, bias=False)
+        self.layers = nn.Sequential(*layers, last)
         self.apply(He())
+        if still:
+            nn.init.zeros_(last.weight)
 
     def forward(self, y: Tensor, scale: int) -> Tensor:
         """``y`` [N, C, h, w] to [N, C, h scale, w scale]."""
         x = bicubic_floats(y, scale)
-        return x + self.layers(x)
+        return x + self.layers(x - MID_GREY)
