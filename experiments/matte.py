@@ -17,7 +17,7 @@ from datamodules.functional.matting import FOREGROUND, composed, foreground, lev
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
 from experiments.companions import Companions
 from experiments.errors import UserError
-from experiments.lightning_cli import AtelierCLI, hush_lightning, users_mistakes
+from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject, without_checkpoint
 from experiments.picture_round import work
 from experiments.request import Request, read_request
@@ -81,28 +81,25 @@ def find_module(request: Request) -> MakesMattes:
         UserError: there is none, or it finds no alpha.
     """
     cli = without_checkpoint(request, "matte")
-    title = None if cli is None else cli.config.experiment
-    if cli is None:
-        subject = find_subject(request, "matte")
-        cli, title = subject.cli, f"{subject.cli.config.experiment} ({subject.which})"
-        module = matting_module(cli)
-        load_weights(module, subject.checkpoint)
+    if cli is not None:
+        module, title = matting(cli.model), cli.config.experiment
     else:
-        module = matting_module(cli)
+        subject = find_subject(request, "matte")
+        module, title = matting(bare_module(subject.cli)), f"{subject.cli.config.experiment} ({subject.which})"
+        load_weights(module, subject.checkpoint)
     say(f"{title}: {type(module.net).__name__}, {module.weights_name} weights")
     return module.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def matting_module(cli: AtelierCLI) -> MakesMattes:
-    """The family of ``cli``.
+def matting(model: object) -> MakesMattes:
+    """``model`` itself.
 
     Raises:
         UserError: it finds no alpha.
     """
-    module = bare_module(cli)
-    if not isinstance(module, MakesMattes):
-        raise UserError(f"{type(module).__name__} finds no alpha: give a run of a family such as DeepMatting")
-    return module
+    if not isinstance(model, MakesMattes):
+        raise UserError(f"{type(model).__name__} finds no alpha: give a run of a family such as DeepMatting")
+    return model
 
 
 def background(given: str) -> Image.Image:

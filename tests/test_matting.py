@@ -13,6 +13,7 @@ from test_matting_data import files
 from torch import Tensor, nn
 
 from datamodules.functional.matting import composed, foreground, levelled
+from datamodules.matting import MattingCompositions
 from experiments.cli import main
 from lightning_modules.losses.reconstruction import L1
 from lightning_modules.matting import AlphaGAN, DeepMatting
@@ -178,8 +179,6 @@ def test_a_test_scores_mattes_as_the_hand_does(capfd: pytest.CaptureFixture[str]
     Path("half.yaml").write_text(EXPERIMENT)
     assert main(["test", "half.yaml", "--out", "half.json"]) == 0
     (scores,) = json.loads(Path("half.json").read_text())["scores"]
-    from datamodules.matting import MattingCompositions
-
     args = {"foregrounds": ["fore"], "backgrounds": ["back"], "test_backgrounds": ["test"]}
     pairs = MattingCompositions(**args, test_share=0.3, band=(1, 2), patch=12, root=".").test_set.pairs
     unknown = [y[:, 3:] == 128 for _, y in pairs]

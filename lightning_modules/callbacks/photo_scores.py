@@ -1,6 +1,6 @@
 """How a model of one photograph does: other layouts of the same patches, beside windows of the photograph itself."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
 import torch
@@ -14,6 +14,16 @@ from lightning_modules.metrics.patches import layout_distance, patch_distance
 
 STREAM = int.from_bytes(b"photo")
 WINDOW = 0.75  # of the photograph's sides
+
+
+@runtime_checkable
+class HasPhoto(Protocol):
+    """What the callback asks of the data module."""
+
+    @property
+    def photo(self) -> Tensor:
+        """The photograph, uint8 [1, 3, H, W]."""
+        ...
 
 
 class PhotoScores(MeasuredScores):
@@ -43,7 +53,7 @@ class PhotoScores(MeasuredScores):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See that there is something to compare, before training starts."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(getattr(data, "photo", None), Tensor) or not isinstance(pl_module, GenerativeModule):
+        if not isinstance(data, HasPhoto) or not isinstance(pl_module, GenerativeModule):
             raise ValueError(
                 f"photo: a {type(pl_module).__name__} on {type(data).__name__} samples no photograph; set it to null"
             )
