@@ -194,8 +194,14 @@ class SinGAN(GAN):
         return torch.lerp(x, resampled(made, (x.shape[2], x.shape[3])), soft)
 
     def enlarge(self, x: Tensor, factor: float) -> Tensor:
-        """``x`` [1, 3, H, W] in [-1, 1] so many times as large: the last scale again and again (section 4)."""
+        """``x`` [1, 3, H, W] in [-1, 1] so many times as large: the last scale again and again (section 4).
+
+        Raises:
+            ValueError: there is only one scale.
+        """
         H, W = x.shape[2:]
+        if len(self.G.sizes) < 2:
+            raise ValueError("a pyramid of one scale has not learned to enlarge: give a larger photograph")
         (h, _), (larger, _) = self.G.sizes[-2:]
         steps = max(1, round(log(factor) / log(larger / h)))
         with evaluating(self.G):

@@ -221,7 +221,7 @@ class PyramidGenerator(Pyramid, Generator):
     def sizes_of(self, H: int, W: int) -> list[tuple[int, int]]:
         """The scales of a sample of H x W px, as far as G is trained."""
         rows, columns = H / self.sizes[-1][0], W / self.sizes[-1][1]
-        return [(round(h * rows), round(w * columns)) for h, w in self.sizes[: self.current + 1]]
+        return [(max(1, round(h * rows)), max(1, round(w * columns))) for h, w in self.sizes[: self.current + 1]]
 
     def draw(self, n: int, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Noise [n, 3, h, w] for each of ``sizes``, from the global stream."""
