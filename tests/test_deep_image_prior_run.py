@@ -105,7 +105,9 @@ def test_a_run_records_whole_and_hole_where_it_began_and_its_pictures(capfd: Any
     assert block["last"]["metrics"][names[2]] == pytest.approx(psnr(restored[inside], right.x[inside]), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in experiments() if name.startswith("deep_image_prior/")])
+@pytest.mark.parametrize(
+    "name", [name for name, file in experiments().items() if "prior.DeepImagePrior" in file.read_text()]
+)
 def test_the_figures_images_and_masks_fit_their_experiments(name: str) -> None:
     if "ATELIER_DATA" not in os.environ:
         pytest.skip("ATELIER_DATA is not set: the figure images are not here")

@@ -71,6 +71,9 @@ class LinearStyled(Linear, StyledGenerator):
     def mixed_styles(self, z: Tensor, other: Tensor, y: Tensor | None, crossing: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def affine_weights(self) -> list[Tensor]:
+        raise NotImplementedError
+
 
 @pytest.mark.parametrize(
     ("make", "space"), [(Linear, "z"), (lambda: Linear(noise=5.0), "z"), (LinearStyled, "z"), (LinearStyled, "w")]
