@@ -1,10 +1,8 @@
 """Photographs with a trimap and their right alpha, as benchmarks of matting have them on disk."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,14 +116,14 @@ class TrimapSuffixes(TrimapPhotographs):
         return found
 
 
-def by_stem(root: Path, folder: str, decode: Callable[[bytes, int], np.ndarray] = decode_opaque) -> dict[str, Tensor]:
+def by_stem(root: Path, folder: str) -> dict[str, Tensor]:
     """The images of ``folder`` below ``root`` by their names without suffix, in order.
 
     Raises:
         FileNotFoundError: it is absent; ValueError: it holds no image, one that cannot be read, or two of one stem.
     """
     found: dict[str, Tensor] = {}
-    for pair in read_images(root, [folder], ADVICE, decode):
+    for pair in read_images(root, [folder], ADVICE, decode_opaque):
         stem = Path(pair.name).stem
         if stem in found:
             raise ValueError(f"{root / folder} holds two images called {stem}: leave one.")

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from datamodules.functional.files import replacing
 from datamodules.functional.quantise import from_uint8, to_uint8
+from datamodules.pairs import in_colour
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
-from experiments.request import Request, new_path, number, read_request
+from experiments.request import Request, new_path, number, read_request, real, take_task
 from experiments.restore_pictures import eight_bit, read_image
 from experiments.sample import home, load_generator
 from experiments.train import say, show
@@ -63,14 +64,7 @@ class Asked:
 
     def real(self, name: str, otherwise: float) -> float:
         """The number of an option, 0 or more."""
-        text = self.request.own.get(name, str(otherwise))
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value < float("inf"):
-            raise UserError(f"{name} expects a number of 0 or more, got {text!r}")
-        return value
+        return real(self.request.own.get(name, str(otherwise)), name)
 
     def images(self) -> Tensor:
         """Those of --image, [N, C, H, W] in the generator's range."""
@@ -81,8 +75,8 @@ class Asked:
         same = {tuple(pixels.shape[2:]) for pixels in found}
         if len(same) > 1:
             raise UserError("--image: the pictures differ in size, and a generator makes one")
-        grey = [pixels[:, :1] if C == 1 else pixels.expand(-1, C, -1, -1) for pixels in found]
-        return from_uint8(torch.cat(grey), self.space.module.value_range).to(self.space.module.device)
+        alike = [in_colour(pixels, "grey" if C == 1 else "rgb") for pixels in found]
+        return from_uint8(torch.cat(alike), self.space.module.value_range).to(self.space.module.device)
 
 
 def edit(argv: Sequence[str]) -> int:
@@ -93,10 +87,7 @@ def edit(argv: Sequence[str]) -> int:
     """
     hush_lightning()
     request = read_request(argv, OWN)
-    task = next((word for word in request.overrides if not word.startswith("-")), "")
-    if task not in TASKS:
-        raise UserError(f"edit does one of {', '.join(TASKS)}: `atelier edit RUN_DIR between`")
-    request.overrides.remove(task)
+    task = take_task(request, "edit", TASKS)
     name = request.own.get("--space", "w+" if task == "mix" else "")
     if name and name not in SPACES:
         raise UserError(f"--space is {name}: choose of {', '.join(SPACES)}")
@@ -108,7 +99,7 @@ def edit(argv: Sequence[str]) -> int:
     out = new_path(request.own.get("--out", place))
     torch.manual_seed(seed)
     with users_mistakes():
-        space = kind(module.eval(), number(request, "--label", 0))
+        space = kind(module, number(request, "--label", 0))
         made = TASKS[task](Asked(space, request))
     save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]), out)
     facts = {"task": task, "space": space.name, "step": step, "seed": seed, "asked": request.own, **made.numbers}

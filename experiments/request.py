@@ -1,7 +1,7 @@
 """What was typed after a command: whom it is about, which YAMLs, which options are the command's own, and the rest."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,6 +92,34 @@ def number(request: Request, name: str, least: int) -> int | None:
     if not text.isdecimal() or int(text) < least:
         raise UserError(f"{name} expects a whole number of at least {least}, got {text!r}")
     return int(text)
+
+
+def real(text: str, name: str) -> float:
+    """The number ``text`` of the command's own option ``name``.
+
+    Raises:
+        UserError: no finite number of 0 or more.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{name} expects numbers of 0 or more, got {text!r}")
+    return value
+
+
+def take_task(request: Request, command: str, tasks: Iterable[str]) -> str:
+    """The word of ``request`` that names what ``command`` is to do, taken out of what is left for the configuration.
+
+    Raises:
+        UserError: it names none of ``tasks``.
+    """
+    task, known = next((word for word in request.overrides if not word.startswith("-")), ""), list(tasks)
+    if task not in known:
+        raise UserError(f"{command} does one of {', '.join(known)}: `atelier {command} RUN_DIR {known[0]}`")
+    request.overrides.remove(task)
+    return task
 
 
 def new_path(path: str | Path, shown: str | None = None) -> Path:

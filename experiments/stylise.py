@@ -13,13 +13,14 @@ from torch import Tensor
 
 from datamodules.functional.borders import mirrored
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
+from datamodules.pairs import in_colour
 from datamodules.style import recoloured
 from experiments.companions import Companions
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject
 from experiments.picture_round import work
-from experiments.request import Request, read_request
+from experiments.request import Request, read_request, real
 from experiments.restore import out_folder, take_place
 from experiments.restore_pictures import Picture, eight_bit, find_pictures, read_image, reserved, save
 from experiments.train import say
@@ -88,29 +89,14 @@ def read_wanted(request: Request, place: str) -> Wanted:
     files = request.own["--style"].split(",")
     weights = [1.0] * len(files)
     if "--weights" in request.own:
-        weights = [share(text, "--weights") for text in request.own["--weights"].split(",")]
+        weights = [real(text, "--weights") for text in request.own["--weights"].split(",")]
     if len(weights) != len(files) or not sum(weights):
         raise UserError(f"--weights has {len(weights)} for {len(files)} styles: give one of each, not all 0")
-    strength = share(request.own.get("--strength", "1"), "--strength")
+    strength = real(request.own.get("--strength", "1"), "--strength")
     if strength > 1:
         raise UserError(f"--strength is {strength:g}: give 0 (as it is) to 1 (the style)")
     styles = [style_of(file) for file in files]
     return Wanted(styles, [w / sum(weights) for w in weights], strength, "--keep_colours" in request.flags)
-
-
-def share(text: str, option: str) -> float:
-    """The number ``text``, 0 or more.
-
-    Raises:
-        UserError: it is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise UserError(f"{option} expects numbers of 0 or more, got {text!r}")
-    return value
 
 
 def style_of(file: str) -> Tensor:
@@ -134,7 +120,7 @@ def guided(picture: Picture, mask: Picture) -> Picture:
     (h, w), (H, W) = mask.pixels.shape[2:], picture.pixels.shape[2:]
     if (h, w) != (H, W):
         raise ValueError(f"{w} x {h} px, and the image is {W} x {H}: give one of the image's size")
-    return replace(picture, guide=from_uint8(eight_bit(mask.pixels)[:, :1], UNIT))
+    return replace(picture, guide=from_uint8(in_colour(eight_bit(mask.pixels), "grey"), UNIT))
 
 
 def write(module: AdaptiveStyle, wanted: Wanted, picture: Picture, path: Path, shown: str | None) -> Picture:
@@ -148,8 +134,9 @@ def write(module: AdaptiveStyle, wanted: Wanted, picture: Picture, path: Path, s
         styles = [recoloured(style, content) if wanted.keep_colours else style for style in wanted.styles]
         x = from_uint8(content, UNIT).to(module.device)
         y = [from_uint8(style, UNIT).to(module.device) for style in styles]
-        guide = None if picture.guide is None else mirrored(picture.guide, module.factor).to(module.device)
-        made = module.transfer(mirrored(x, module.factor), y, wanted.weights, wanted.strength, guide)
+        multiple = module.factor
+        guide = None if picture.guide is None else mirrored(picture.guide, multiple).to(module.device)
+        made = module.transfer(mirrored(x, multiple), y, wanted.weights, wanted.strength, guide)
         H, W = content.shape[2:]
         result = replace(picture, pixels=to_uint8(made[:, :, :H, :W].cpu(), UNIT))
         save(result, path)

@@ -94,6 +94,7 @@ class SinGAN(GAN):
                 f"G has scales {generator.sizes}, D {discriminator.sizes}: give both one size, coarsest and factor"
             )
         self.iterations, self.reconstruction, self.noise = iterations, reconstruction, noise
+        self._below: Tensor | None = None  # the photograph of the finished scales, at the current one's size
 
     # --- training ---------------------------------------------------------------------------------------------
 
@@ -129,12 +130,28 @@ class SinGAN(GAN):
         """Go to ``scale``, at which the photograph is ``x`` [N, 3, h, w]."""
         for opt in self.trained_optimizers():
             opt.state.clear()
-        with evaluating(self.G):
-            below = self.G.reconstruction(scale - 1)
-        self.G.enter(scale, inherit=True)
-        self.D.enter(scale, inherit=True)
-        wrong = mse_loss(self.at_scale(below, scale), x[:1]).sqrt()
-        self.G.noise_weights[scale] = self.noise * wrong
+        self.go_to(scale, inherit=True)
+        self.G.noise_weights[scale] = self.noise * mse_loss(self.below(), x[:1]).sqrt()
+
+    def go_to(self, scale: int, inherit: bool) -> None:
+        """Let both players be at ``scale``."""
+        self._below = None
+        for player in (self.G, self.D):
+            player.enter(scale, inherit)
+
+    @torch.no_grad()
+    def below(self) -> Tensor:
+        """The photograph as the finished scales make it of z*, at the size of the current one: it stays the same."""
+        if self._below is None:
+            scale = self.G.current
+            self._below = self.at_scale(self.G.reconstruction(scale - 1), scale)
+        return self._below
+
+    def reconstructed(self) -> Tensor:
+        """The photograph as the current scale makes it of z*, [1, 3, h, w]."""
+        if not self.G.current:
+            return self.G.reconstruction(0)
+        return self.G.finer(self.below(), self.G.current)
 
     def make_fakes(self, y: Tensor) -> Tensor:
         """Samples of the current scale: [N, 3, h, w]."""
@@ -142,7 +159,7 @@ class SinGAN(GAN):
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """The base's; and how far the image of z* is from the photograph ``x``."""
-        error = mse_loss(self.G.reconstruction(self.G.current).float(), x[:1])
+        error = mse_loss(self.reconstructed().float(), x[:1])
         return super().g_loss(x, y) | {"g/reconstruction": self.reconstruction * error}
 
     def finish_step(self) -> None:
@@ -158,8 +175,7 @@ class SinGAN(GAN):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The base's; and the scale."""
         super().on_load_checkpoint(checkpoint)
-        for player in (self.G, self.D):
-            player.enter(checkpoint["counters"]["scale"])
+        self.go_to(checkpoint["counters"]["scale"], inherit=False)
 
     # --- what can be made of it -------------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ SENTENCES = {
     "size": (["invert", "--image", "x.png"], "an image of [1, 9, 9] is none of the generator's, which are [1, 8, 8]"),
     "no image": (["invert"], "this needs pictures: --image FILE[,FILE...]"),
     "label": (["between", "--label", "1"], "DCGANGenerator knows no classes: leave the class out"),
-    "reach": (["vary", "--strength", "far"], "--strength expects a number of 0 or more, got 'far'"),
+    "reach": (["vary", "--strength", "far"], "--strength expects numbers of 0 or more, got 'far'"),
 }
 
 

@@ -46,15 +46,15 @@ def test_spaces_make_the_images_of_their_codes() -> None:
         ZSpace(plain(), 3)
 
 
-def test_gradients_reach_codes_alone_and_modes_come_back() -> None:
+def test_gradients_reach_codes_alone() -> None:
     module = styled().train()
     space = WSpace(module)
     codes = space.draw(2).requires_grad_()
     space.images(codes).sum().backward()
     assert codes.grad is not None
-    assert all(weight.grad is None and weight.requires_grad for weight in module.G.parameters())
-    assert module.G.training
-    assert module.G.synthesis.training
+    assert codes.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in module.parameters())
+    assert not module.G.synthesis.training
 
 
 @pytest.mark.parametrize("name", ["w", "w+"])

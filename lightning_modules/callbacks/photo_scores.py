@@ -44,6 +44,7 @@ class PhotoScores(MeasuredScores):
         if samples < 1:
             raise ValueError(f"photo.samples is {samples}: give 1 or more")
         self.samples = samples
+        self.own: dict[str, float] = {}  # of the photograph's windows, measured once
 
     @property
     def described(self) -> dict[str, Any]:
@@ -65,12 +66,17 @@ class PhotoScores(MeasuredScores):
         with torch.random.fork_rng(devices=[module.device] if module.device.type == "cuda" else []):
             torch.manual_seed(key(module.seed, STREAM))
             made = middle(module.sample(self.samples))
-            own = windows(photo, self.samples)
-        scores = {}
-        for name, images in (("", made), ("@windows", own)):
-            scores[f"layout{name}"] = float(layout_distance(images, middle(photo)).mean())
-            scores[f"patches{name}"] = float(patch_distance(images, photo).mean())
-        return scores
+            if not self.own:
+                self.own = distances(windows(photo, self.samples), photo, "@windows")
+        return distances(made, photo) | self.own
+
+
+def distances(images: Tensor, photo: Tensor, suffix: str = "") -> dict[str, float]:
+    """Both scores of ``images``, windows of what is compared with ``photo``."""
+    return {
+        f"layout{suffix}": float(layout_distance(images, middle(photo)).mean()),
+        f"patches{suffix}": float(patch_distance(images, photo).mean()),
+    }
 
 
 def middle(x: Tensor) -> Tensor:

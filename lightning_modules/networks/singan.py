@@ -10,6 +10,7 @@ is given as it is: they are trained no more, and normalise by what they have ave
 from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil, log
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,22 +52,41 @@ def convolutions(maps: Sequence[int]) -> nn.Sequential:
 class Scales(Pyramid):
     """What both players have: one network of convolutions a scale.
 
+    Args:
+        size: (height, width) of the image.
+        coarsest: shorter side of the first scale in px.
+        factor: between the sides of two scales, about.
+        width: maps of the first scales.
+        doubled_every: so many scales; the paper's 4.
+        layers: convolutions of each.
+        init: of their weights; DCGAN's unless given.
+
     Attributes:
         scales: they.
+        made: maps that each makes.
+
+    Raises:
+        ValueError: an image smaller than the coarsest scale, or fewer than two layers.
     """
 
-    scales: nn.ModuleList
-    current = 0
+    made: ClassVar[int]
 
-    def build(
-        self, sizes: Sizes, out: int, width: int, doubled_every: int, layers: int, init: Initialiser | None
+    def __init__(
+        self,
+        size: tuple[int, int],
+        coarsest: int = 25,
+        factor: float = 0.75,
+        width: int = 32,
+        doubled_every: int = 4,
+        layers: int = 5,
+        init: Initialiser | None = None,
     ) -> None:
-        """Make the networks from 3 maps to ``out``; ``width`` is doubled every so many scales."""
+        super().__init__()
         if layers < 2 or doubled_every < 1:
             raise ValueError(f"layers is {layers} and doubled_every {doubled_every}: give 2 or more, and 1 or more")
-        self.sizes = sizes
-        widths = [width * 2 ** (i // doubled_every) for i in range(len(sizes))]
-        self.scales = nn.ModuleList(convolutions([3, *[maps] * (layers - 1), out]) for maps in widths)
+        self.sizes, self.layers = pyramid(*size, coarsest, factor), layers
+        widths = [width * 2 ** (i // doubled_every) for i in range(len(self.sizes))]
+        self.scales = nn.ModuleList(convolutions([3, *[maps] * (layers - 1), self.made]) for maps in widths)
         self.scales.apply(init or DCGAN())
         self.enter(0)
 
@@ -93,34 +113,16 @@ class SinGANGenerator(Scales, PyramidGenerator):
 
     Args:
         size: (height, width) of the image.
-        coarsest: shorter side of the first scale in px.
-        factor: between the sides of two scales, about.
-        width: maps of the first scales.
-        doubled_every: so many scales; the paper's 4.
-        layers: convolutions of each.
-        init: of their weights; DCGAN's unless given.
-
-    Raises:
-        ValueError: an image smaller than the coarsest scale.
+        **scales: the other arguments of ``Scales``.
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        coarsest: int = 25,
-        factor: float = 0.75,
-        width: int = 32,
-        doubled_every: int = 4,
-        layers: int = 5,
-        init: Initialiser | None = None,
-    ) -> None:
-        super().__init__()
-        sizes = pyramid(*size, coarsest, factor)
-        self.build(sizes, 3, width, doubled_every, layers, init)
-        self.layers = layers
-        self.out_shape, self.z_dim = (3, *size), sum(3 * h * w for h, w in sizes)
-        self.register_buffer("noise_weights", torch.eye(1, len(sizes))[0])  # sigma_n; 1 at the coarsest
-        self.register_buffer("fixed", torch.randn(1, 3, *sizes[0]))  # z* (section 2.2)
+    made = 3
+
+    def __init__(self, size: tuple[int, int], **scales: Any) -> None:
+        super().__init__(size, **scales)
+        self.out_shape, self.z_dim = (3, *size), sum(3 * h * w for h, w in self.sizes)
+        self.register_buffer("noise_weights", torch.eye(1, len(self.sizes))[0])  # sigma_n; 1 at the coarsest
+        self.register_buffer("fixed", torch.randn(1, 3, *self.sizes[0]))  # z* (section 2.2)
 
     def image(self, maps: Sequence[Tensor], start: int = 0, below: Tensor | None = None) -> Tensor:
         """As the base: of the scale that learns with a gradient, where one is asked for."""
@@ -150,30 +152,17 @@ class SinGANGenerator(Scales, PyramidGenerator):
 
 
 class SinGANDiscriminator(Scales, PyramidDiscriminator):
-    """D of one image: a logit for each patch that its five convolutions see.
+    """D of one image: a logit for each patch that its convolutions see.
 
     Args:
         size: (height, width) of the image.
-        coarsest: shorter side of the first scale in px.
-        factor: between the sides of two scales, about.
-        width: maps of the first scales.
-        doubled_every: so many scales.
-        layers: convolutions of each.
-        init: of their weights; DCGAN's unless given.
+        **scales: the other arguments of ``Scales``.
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        coarsest: int = 25,
-        factor: float = 0.75,
-        width: int = 32,
-        doubled_every: int = 4,
-        layers: int = 5,
-        init: Initialiser | None = None,
-    ) -> None:
-        super().__init__()
-        self.build(pyramid(*size, coarsest, factor), 1, width, doubled_every, layers, init)
+    made = 1
+
+    def __init__(self, size: tuple[int, int], **scales: Any) -> None:
+        super().__init__(size, **scales)
         self.blocks = nn.Sequential()
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:

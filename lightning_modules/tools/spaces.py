@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import evaluating
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Generator, StyledGenerator
 
@@ -21,7 +20,7 @@ class Space(ABC):
     """Codes and their images.
 
     Args:
-        module: whose evaluated generator it is.
+        module: whose evaluated generator it is. It is put into evaluation mode, and its weights are frozen.
         label: class of all images, where the generator knows classes.
 
     Raises:
@@ -35,7 +34,7 @@ class Space(ABC):
         if (classes is None) != (label is None) or (label is not None and not 0 <= label < (classes or 0)):
             known = "no classes: leave the class out" if classes is None else f"0 to {classes - 1}: name one"
             raise ValueError(f"{type(module.G).__name__} knows {known}")
-        self.module, self.label = module, label
+        self.module, self.label = module.eval().requires_grad_(False), label
 
     @property
     def G(self) -> Generator:
@@ -49,30 +48,15 @@ class Space(ABC):
     @torch.no_grad()
     def draw(self, n: int) -> Tensor:
         """``n`` codes [n, ...] from the global random stream."""
-        with evaluating(self.G):
-            return self.codes(self.module.sample_z(n))
+        return self.codes(self.module.sample_z(n))
 
     @abstractmethod
     def codes(self, z: Tensor) -> Tensor:
         """The codes of ``z`` [N, z_dim]."""
 
     @abstractmethod
-    def make(self, codes: Tensor) -> Tensor:
-        """Images [N, C, H, W] of ``codes``, the generator in evaluation mode."""
-
     def images(self, codes: Tensor) -> Tensor:
         """Images [N, C, H, W] of ``codes`` [N, ...], differentiable by them and by nothing else."""
-        G = self.G
-        learning = [weight for weight in G.parameters() if weight.requires_grad]
-        was_training = [part for part in G.modules() if part.training]
-        try:
-            G.requires_grad_(False).eval()
-            return self.make(codes)
-        finally:
-            for weight in learning:
-                weight.requires_grad_(True)
-            for part in was_training:
-                part.training = True
 
     @torch.no_grad()
     def pictures(self, codes: Tensor) -> Tensor:
@@ -94,7 +78,7 @@ class ZSpace(Space):
         """``z`` itself."""
         return z
 
-    def make(self, codes: Tensor) -> Tensor:
+    def images(self, codes: Tensor) -> Tensor:
         """G(z, y)."""
         return self.G(codes, self.labels(len(codes)))
 
@@ -119,7 +103,7 @@ class WSpace(Space):
         """w [N, w_dim] of ``z``."""
         return self.styled.mapping(z, self.labels(len(z)))
 
-    def make(self, codes: Tensor) -> Tensor:
+    def images(self, codes: Tensor) -> Tensor:
         """Of w [N, w_dim] for every layer."""
         return self.styled.synthesis(codes[:, None].expand(-1, self.styled.num_styles, -1))
 
@@ -133,7 +117,7 @@ class WPlusSpace(WSpace):
         """The same w of ``z`` for each layer, [N, num_styles, w_dim]."""
         return super().codes(z)[:, None].repeat(1, self.styled.num_styles, 1)
 
-    def make(self, codes: Tensor) -> Tensor:
+    def images(self, codes: Tensor) -> Tensor:
         """Of styles [N, num_styles, w_dim]."""
         return self.styled.synthesis(codes)
 
