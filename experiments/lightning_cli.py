@@ -22,8 +22,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from experiments.cell_key import cell_key
+from experiments.complaints import arguments_of, explain, refusal
 from experiments.errors import UserError, sentence_of
-from experiments.explain import arguments_of, explain, refusal
 from experiments.house import HOUSE, SCORES, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
 from experiments.optimizers import spelt_out

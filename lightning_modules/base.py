@@ -18,7 +18,7 @@ from datamodules.functional.keys import key, seed_streams
 from datamodules.functional.quantise import ValueRange
 from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
-from lightning_modules.guard import FiniteGuard
+from lightning_modules.guard import FiniteGuard, refuse_bad
 from lightning_modules.schedules import Schedule
 from lightning_modules.warm_start import matching_weights
 
@@ -259,17 +259,14 @@ class AtelierModule(L.LightningModule):
     def update_ema(self) -> None:
         """Take the evaluated network, ``g_step`` times updated by now, into the average."""
         if self.ema is not None:
-            images = self.images_seen - self._images_averaged
-            self.ema.update(self.net, self.g_step, images, self.images_seen)
+            self.ema.update(self.net, self.g_step, self.images_seen - self._images_averaged, self.images_seen)
         self._images_averaged = self.images_seen
 
     @torch.no_grad()
     def average_buffers(self) -> None:
         """Average float buffers (batch statistics) over the ranks, in place; each rank's had drifted."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return
-        for buffer in self.buffers():
-            if buffer.is_floating_point():
+        if dist.is_available() and dist.is_initialized():
+            for buffer in filter(torch.is_floating_point, self.buffers()):
                 dist.all_reduce(buffer)
                 buffer /= dist.get_world_size()
 
@@ -281,9 +278,7 @@ class AtelierModule(L.LightningModule):
         """Refuse to save what is not finite, and add the counters."""
         self._guard.check()
         self.average_buffers()
-        for name, value in checkpoint["state_dict"].items():
-            if value.is_floating_point() and not torch.isfinite(value).all():
-                raise FloatingPointError(f"{name} holds a value that is not finite: the checkpoint was not written")
+        refuse_bad(checkpoint["state_dict"])
         checkpoint["counters"] = {
             "images_seen": self.images_seen,
             "g_step": self.g_step,

@@ -48,3 +48,10 @@ class FiniteGuard:
                 "begin a new run with a lower learning rate or a stronger penalty, whose model.init_args.init_from is"
                 " this run's last checkpoint"
             )
+
+
+def refuse_bad(state: Mapping[str, Tensor]) -> None:
+    """Raise FloatingPointError if ``state`` holds a value that is not finite."""
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise FloatingPointError(f"{name} holds a value that is not finite: the checkpoint was not written")

@@ -11,8 +11,8 @@ import torch
 from command_line import ROOT, fit, place, refused, runs
 
 from experiments.cli import main
+from experiments.complaints import explain
 from experiments.errors import one_line
-from experiments.explain import explain
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 

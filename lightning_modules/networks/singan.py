@@ -7,10 +7,11 @@ by one factor from the coarsest on. The border is padded once, before the first 
 is given as it is: they are trained no more, and normalise by what they have averaged.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil, log
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,12 @@ class Scales(Pyramid):
         widths = [width * 2 ** (i // doubled_every) for i in range(len(self.sizes))]
         self.scales = nn.ModuleList(convolutions([3, *[maps] * (layers - 1), self.made]) for maps in widths)
         self.scales.apply(init or DCGAN())
+        self.complete(*size)
         self.enter(0)
+
+    @abstractmethod
+    def complete(self, H: int, W: int) -> None:
+        """Add what this player has beside its scales."""
 
     @torch.no_grad()
     def enter(self, scale: int, inherit: bool = False) -> None:
@@ -109,18 +115,13 @@ class Scales(Pyramid):
 
 
 class SinGANGenerator(Scales, PyramidGenerator):
-    """G of one image in [-1, 1]. Its z holds a map of noise for each scale, one after the other.
-
-    Args:
-        size: (height, width) of the image.
-        **scales: the other arguments of ``Scales``.
-    """
+    """G of one image in [-1, 1]. Its z holds a map of noise for each scale, one after the other."""
 
     made = 3
 
-    def __init__(self, size: tuple[int, int], **scales: Any) -> None:
-        super().__init__(size, **scales)
-        self.out_shape, self.z_dim = (3, *size), sum(3 * h * w for h, w in self.sizes)
+    def complete(self, H: int, W: int) -> None:
+        """Noise of the scales."""
+        self.out_shape, self.z_dim = (3, H, W), sum(3 * h * w for h, w in self.sizes)
         self.register_buffer("noise_weights", torch.eye(1, len(self.sizes))[0])  # sigma_n; 1 at the coarsest
         self.register_buffer("fixed", torch.randn(1, 3, *self.sizes[0]))  # z* (section 2.2)
 
@@ -152,17 +153,12 @@ class SinGANGenerator(Scales, PyramidGenerator):
 
 
 class SinGANDiscriminator(Scales, PyramidDiscriminator):
-    """D of one image: a logit for each patch that its convolutions see.
-
-    Args:
-        size: (height, width) of the image.
-        **scales: the other arguments of ``Scales``.
-    """
+    """D of one image: a logit for each patch that its convolutions see."""
 
     made = 1
 
-    def __init__(self, size: tuple[int, int], **scales: Any) -> None:
-        super().__init__(size, **scales)
+    def complete(self, H: int, W: int) -> None:
+        """Of what a base's D has, it has no blocks."""
         self.blocks = nn.Sequential()
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
