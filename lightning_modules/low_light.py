@@ -112,11 +112,6 @@ class ImageVAE(Answering, OnePlayerModule):
         """Those, and the likelihood, which may learn its variance."""
         return [self.network.decoder, self.network.encoder, self.likelihood]
 
-    @property
-    def progress(self) -> float:
-        """The share of the run that is done."""
-        return self.global_step / self.trainer.max_steps if self.bound.warm_up else 1.0
-
     def on_fit_start(self) -> None:
         """As in the base; a warm-up needs the run's length."""
         if self.bound.warm_up and self.trainer.max_steps < 1:
@@ -129,7 +124,7 @@ class ImageVAE(Answering, OnePlayerModule):
         if self.is_logged:
             reconstruction, kl = -inference.log_px.mean(), inference.kl.sum(1).mean()
             self.note({"nats/reconstruction": reconstruction, "nats/kl": kl})
-        return self.bound(inference, self.progress)
+        return self.bound(inference, self.progress if self.bound.warm_up else 1.0)
 
 
 class ImageLatentCycle(Answering, RestoringGAN):

@@ -84,11 +84,6 @@ class VAE(AutoencodingModule, OnePlayerModule):
         """Encoder, decoder and likelihood as one, so that a compiled step is compiled whole."""
         return [self.net]
 
-    @property
-    def progress(self) -> float:
-        """The share of the run that is done."""
-        return self.global_step / self.trainer.max_steps if self.bound.warm_up else 1.0
-
     def observe(self, x: Tensor) -> Tensor:
         """What the likelihood makes of ``x``: binary pixels, say."""
         return self.likelihood.observe(x)
@@ -129,4 +124,4 @@ class VAE(AutoencodingModule, OnePlayerModule):
         if self.is_logged:
             reconstruction, kl = -inference.log_px.mean(), inference.kl.sum(1).mean()
             self.note({"nats/reconstruction": reconstruction, "nats/kl": kl, "nats/elbo": -reconstruction - kl})
-        return self.bound(inference, self.progress)
+        return self.bound(inference, self.progress if self.bound.warm_up else 1.0)

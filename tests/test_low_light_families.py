@@ -13,7 +13,7 @@ from test_low_light import dark, made
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.optim import Adam
-from toys import Finite, distance, trainer, weights
+from toys import Finite, Rates, distance, trainer, weights
 
 from datamodules.pairs import PairLoader, PairSet
 from lightning_modules.ema import EMASettings
@@ -27,6 +27,7 @@ from lightning_modules.networks.image_conditional import NoiseBeside, PairEncode
 from lightning_modules.networks.latent_cycle import DCGANEncoder
 from lightning_modules.networks.patchgan import PatchGAN
 from lightning_modules.networks.unet import UNet
+from lightning_modules.schedules import Linear
 
 SIDE = 16
 
@@ -167,6 +168,14 @@ def test_the_vae_learns_a_pair_by_heart_and_z_says_what_y_does_not(tmp_path: Pat
     made = module.network.decoder(mean, y).mean((1, 2, 3))
     assert (made - x.mean((1, 2, 3))).abs().max() < 0.1
     assert 0.3 < module(y)[0].mean().item() < 0.7
+
+
+def test_the_rate_of_the_vae_follows_its_schedule(tmp_path: Path) -> None:
+    module = vae(optimizer=lambda p: Adam(p, lr=1e-3), schedule=Linear())
+    rates = Rates()
+    trainer(tmp_path, rates, max_steps=4).fit(module, datamodule=Pairs(pairs(4, 4)))
+    [used] = rates.used.values()
+    assert used == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
 def test_networks_that_do_not_belong_together_cost_one_sentence() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import Finite, batches, mlps, sgd, trainer
+from toys import Finite, Rates, batches, mlps, sgd, trainer
 
 from datamodules.digits import Digits
 from lightning_modules.callbacks.clock import Clock
@@ -49,20 +49,12 @@ def test_the_staircase_of_burda_et_al_has_3280_epochs_and_changes_at_their_very_
     assert all(part.factor(epoch / 364) == schedule.factor(epoch / 3280) for epoch in range(364))
 
 
-class Rates(GAN):
-    """Notes both learning rates at each step."""
-
-    def finish_step(self) -> None:
-        super().finish_step()
-        lrs = tuple(opt.param_groups[0]["lr"] for opt in self.trained_optimizers())
-        self.rates = [*getattr(self, "rates", []), lrs]
-
-
 def test_schedules_run_over_the_clock_of_d(tmp_path: Path) -> None:
-    module = Rates(*mlps(), d_schedule=Linear(), d_optimizer=sgd(0.8), g_optimizer=sgd(0.4), n_critic=2)
-    trainer(tmp_path, Clock(g_steps=4)).fit(module, datamodule=Digits(size=8, batch_size=8))
-    assert [d for d, _ in module.rates] == pytest.approx([0.8 * (1 - i / 8) for i in range(8)], abs=1e-12)
-    assert {g for _, g in module.rates} == {0.4}
+    module, rates = GAN(*mlps(), d_schedule=Linear(), d_optimizer=sgd(0.8), g_optimizer=sgd(0.4), n_critic=2), Rates()
+    trainer(tmp_path, Clock(g_steps=4), rates).fit(module, datamodule=Digits(size=8, batch_size=8))
+    ds, gs = rates.used.values()
+    assert ds == pytest.approx([0.8 * (1 - i / 8) for i in range(8)], abs=1e-12)
+    assert gs == [0.4] * 4
 
 
 def test_a_schedule_without_a_length_is_refused(tmp_path: Path) -> None:

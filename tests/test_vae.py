@@ -9,7 +9,7 @@ import torch
 from resuming import CutOff
 from torch import Tensor
 from torch.optim import Adam
-from toys import SHAPE, Finite, batches, distance, same, sgd, trainer, weights
+from toys import SHAPE, Finite, Rates, batches, distance, same, sgd, trainer, weights
 
 from datamodules.digits import Digits
 from lightning_modules.callbacks.checkpoints import Checkpoints
@@ -177,6 +177,13 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> 
         train(tmp_path / "cut", CutOff(7))
     assert same(weights(train(tmp_path / "cut")), weights(whole))
     assert distance(weights(train(tmp_path / "other", seed=1)), weights(whole)) > 0
+
+
+def test_rates_follow_the_schedule_without_a_warm_up_too(tmp_path: Path) -> None:
+    module, rates = dcgan_vae(schedule=Linear(), optimizer=sgd(1e-3)), Rates()
+    trainer(tmp_path, rates, max_steps=4).fit(module, datamodule=Digits(size=8, batch_size=200))
+    [used] = rates.used.values()
+    assert used == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
 def test_looking_changes_no_weight_and_shows_three_sheets(tmp_path: Path) -> None:

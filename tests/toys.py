@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import SGD, Optimizer
 
 from datamodules.digits import Digits
 from datamodules.functional.keys import key
@@ -64,6 +64,16 @@ def batches_with_noise(count: int, n: int = 8) -> list[WithNoise]:
     stream = torch.Generator().manual_seed(key(count, n))
     z = torch.randn(count, 2, n, Z_DIM, generator=stream)
     return [WithNoise(x, y, *z[i]) for i, (x, y) in enumerate(batches(count, n))]
+
+
+class Rates(L.Callback):
+    """Notes the learning rate of each optimizer's first group at each of its updates, in ``used``."""
+
+    def __init__(self) -> None:
+        self.used: dict[Optimizer, list[float]] = {}
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, module: L.LightningModule, optimizer: Optimizer) -> None:
+        self.used.setdefault(optimizer, []).append(optimizer.param_groups[0]["lr"])
 
 
 class Listed:
