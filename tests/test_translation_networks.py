@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, relu
 
 from lightning_modules.networks.patchgan import PatchGAN
 from lightning_modules.networks.translator import Translator
-from lightning_modules.networks.unet import UNet
+from lightning_modules.networks.unet import InstanceNorm, UNet
 
 
 def size(net: nn.Module) -> int:
@@ -101,6 +101,17 @@ def test_batch_norm_at_test_is_that_of_the_batch_or_of_training() -> None:
     assert not torch.allclose(averaged.train()(y), averaged.eval()(y), atol=1e-3)
     assert torch.allclose(averaged(y)[:1], averaged(y[:1]), atol=1e-6)
     assert not torch.allclose(as_trained(y)[:1], as_trained(y[:1]), atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_instance_norm_normalises_each_map(n: int) -> None:
+    x = 3 + 2 * torch.randn(n, 5, 7, 6, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last)
+    flat = x.flatten(2)
+    expected = (flat - flat.mean(2, keepdim=True)) / (flat.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    for norm in (InstanceNorm(5), InstanceNorm(5).eval()):
+        assert torch.allclose(norm(x).flatten(2), expected, atol=1e-5)
+    assert InstanceNorm(5)(x[:1]).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_how_many_layers_drop_out() -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, leaky_relu, relu
+from torch.nn.functional import batch_norm, dropout, leaky_relu, relu
 
 from lightning_modules.networks.base import Network
 from lightning_modules.networks.init import DCGAN, Initialiser
@@ -31,7 +31,17 @@ def norm_layer(norm: Norm, channels: int, running: bool = True) -> nn.Module:
     """
     if norm == "batch":
         return nn.BatchNorm2d(channels, track_running_stats=running)
-    return nn.InstanceNorm2d(channels) if norm == "instance" else nn.Identity()
+    return InstanceNorm(channels) if norm == "instance" else nn.Identity()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """As torch's without weights. Of a single image it is batch norm, which leaves channels last as they are."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Keep the shape [N, C, H, W]; each map gets mean 0 and variance 1."""
+        if len(input) > 1:
+            return super().forward(input)
+        return batch_norm(input, None, None, training=True, eps=self.eps)
 
 
 class UNet(Network):
