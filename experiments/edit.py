@@ -4,25 +4,19 @@ A PNG, a JSON of the same name beside it: what was asked, and what was measured.
 the space that it needs.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from datamodules.functional.files import replacing
 from datamodules.functional.quantise import from_uint8, to_uint8
-from datamodules.pairs import in_colour
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
-from experiments.request import Request, new_path, number, read_request, real, take_task
-from experiments.restore_pictures import eight_bit, read_image
+from experiments.request import new_path, number, read_request, take_task
 from experiments.sample import home, load_generator
-from experiments.train import say, show
-from lightning_modules.callbacks.pictures import grid, save_png
+from experiments.sheets import Asked, Made, keep
 from lightning_modules.metrics.extractors import load_extractor
 from lightning_modules.networks.base import StyledGenerator
 from lightning_modules.tools.directions import Directions, attribute, ganspace, sefa
@@ -38,45 +32,21 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a truncation sweep
 LABELLED = 4000  # codes that an attribute is learned from
 
 
-class Made(NamedTuple):
-    """What a tool made."""
-
-    sheet: Tensor  # uint8 [rows, columns, C, H, W]
-    numbers: Mapping[str, Any]
-
-
 @dataclass(frozen=True)
-class Asked:
-    """What was asked for.
+class Edit(Asked):
+    """An edit that was asked for.
 
     Args:
-        space: in which.
         request: the command line.
+        space: in which.
     """
 
     space: Space
-    request: Request
-
-    def whole(self, name: str, otherwise: int, least: int = 1) -> int:
-        """The whole number of an option."""
-        found = number(self.request, name, least)
-        return otherwise if found is None else found
-
-    def real(self, name: str, otherwise: float) -> float:
-        """The number of an option, 0 or more."""
-        return real(self.request.own.get(name, str(otherwise)), name)
 
     def images(self) -> Tensor:
         """Those of --image, [N, C, H, W] in the generator's range."""
-        if "--image" not in self.request.own:
-            raise UserError("this needs pictures: --image FILE[,FILE...]")
-        C = self.space.G.out_shape[0]
-        found = [eight_bit(read_image(file).pixels) for file in self.request.own["--image"].split(",")]
-        same = {tuple(pixels.shape[2:]) for pixels in found}
-        if len(same) > 1:
-            raise UserError("--image: the pictures differ in size, and a generator makes one")
-        alike = [in_colour(pixels, "grey" if C == 1 else "rgb") for pixels in found]
-        return from_uint8(torch.cat(alike), self.space.module.value_range).to(self.space.module.device)
+        x = self.pictures(self.space.G.out_shape[0])
+        return from_uint8(x, self.space.module.value_range).to(self.space.module.device)
 
 
 def edit(argv: Sequence[str]) -> int:
@@ -100,29 +70,25 @@ def edit(argv: Sequence[str]) -> int:
     torch.manual_seed(seed)
     with users_mistakes():
         space = kind(module, number(request, "--label", 0))
-        made = TASKS[task](Asked(space, request))
-    save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]), out)
-    facts = {"task": task, "space": space.name, "step": step, "seed": seed, "asked": request.own, **made.numbers}
-    with replacing(out.with_suffix(".json")) as file:
-        file.write(f"{json.dumps(facts, indent=2)}\n".encode())
-    say(", ".join([f"{task} in {space.name}", *(f"{key} {value}" for key, value in made.numbers.items())]))
-    say(show(out.resolve()))
+        made = TASKS[task](Edit(request, space))
+    facts = {"task": task, "space": space.name, "step": step, "seed": seed, "asked": request.own}
+    keep(made, out, f"{task} in {space.name}", facts)
     return 0
 
 
-def ways(asked: Asked) -> Made:
+def ways(asked: Edit) -> Made:
     """Rows from one drawn code to another."""
     a, b = asked.space.draw(2 * asked.whole("--count", 4)).chunk(2)
     return Made(between(asked.space, a, b, asked.whole("--columns", 9, 2)), {})
 
 
-def truncation(asked: Asked) -> Made:
+def truncation(asked: Edit) -> Made:
     """Rows of drawn codes, from the mean code outwards."""
     sheet = truncated(asked.space, asked.space.draw(asked.whole("--count", 4)), SHARES)
     return Made(sheet, {"shares": list(SHARES)})
 
 
-def mixing(asked: Asked) -> Made:
+def mixing(asked: Edit) -> Made:
     """Rows of drawn codes with layers of those of the columns; the first row and column are they themselves."""
     space = asked.space
     if not isinstance(space, WPlusSpace):
@@ -152,7 +118,7 @@ def layers_of(text: str, count: int) -> list[int]:
     return found
 
 
-def traversal(asked: Asked, found: Directions, reach: float) -> Made:
+def traversal(asked: Edit, found: Directions, reach: float) -> Made:
     """A row a direction, around the mean code in w, around a drawn one in z."""
     space = asked.space
     code = space.draw(1) if space.name == "z" else space.middle()
@@ -161,7 +127,7 @@ def traversal(asked: Asked, found: Directions, reach: float) -> Made:
     return Made(sheet, {"strengths": [round(value, 4) for value in found.strengths.tolist()]})
 
 
-def closed_form(asked: Asked) -> Made:
+def closed_form(asked: Edit) -> Made:
     """SeFa's directions."""
     G = asked.space.G
     if not isinstance(G, StyledGenerator) or asked.space.name == "z":
@@ -169,13 +135,13 @@ def closed_form(asked: Asked) -> Made:
     return traversal(asked, sefa(G, asked.whole("--count", 5)), 3.0)
 
 
-def components(asked: Asked) -> Made:
+def components(asked: Edit) -> Made:
     """GANSpace's directions."""
     found = ganspace(asked.space, asked.whole("--count", 5))
     return traversal(asked, found, 3 * float(found.strengths[0]))
 
 
-def towards(asked: Asked) -> Made:
+def towards(asked: Edit) -> Made:
     """Drawn codes moved until a classifier sees the class --class, and the share of which it does."""
     space = asked.space
     wanted = number(asked.request, "--class", 0)
@@ -212,7 +178,7 @@ def towards(asked: Asked) -> Made:
     return Made(sheet, numbers)
 
 
-def inversion(asked: Asked) -> Made:
+def inversion(asked: Edit) -> Made:
     """Each of --image above what its code makes."""
     x = asked.images()
     found = invert(asked.space, x, steps=asked.whole("--steps", 500))
@@ -220,7 +186,7 @@ def inversion(asked: Asked) -> Made:
     return Made(to_uint8(both, asked.space.module.value_range), {"psnr": [round(v, 2) for v in found.psnr.tolist()]})
 
 
-def near(asked: Asked) -> Made:
+def near(asked: Edit) -> Made:
     """Images near that of --image, or of a drawn code."""
     space = asked.space
     given = "--image" in asked.request.own
@@ -229,7 +195,7 @@ def near(asked: Asked) -> Made:
     return Made(torch.cat([space.pictures(code)[None], sheet], 1), {})
 
 
-TASKS: Mapping[str, Callable[[Asked], Made]] = {
+TASKS: Mapping[str, Callable[[Edit], Made]] = {
     "between": ways,
     "truncate": truncation,
     "mix": mixing,

@@ -110,7 +110,14 @@ def load_trained(options: Options) -> Trained:
     Raises:
         UserError: there is none, or no data to compare with.
     """
-    subject = find_subject(options.request, "evaluate", options.checkpoint)
+    trained = with_data(find_subject(options.request, "evaluate", options.checkpoint))
+    if options.preset is not None and options.preset.fields.get("weights") == "raw":
+        trained.module.ema = None
+    return trained
+
+
+def with_data(subject: Subject) -> Trained:
+    """The generator of ``subject`` and its data, as ``load_trained``."""
     cli = subject.cli
     switch_off(cli, *(name for name in HOUSE if name != "evaluation"))
     cli.config.trainer.logger = False
@@ -121,8 +128,6 @@ def load_trained(options: Options) -> Trained:
     if not isinstance(data, DataWithReference):
         raise UserError(f"{type(data).__name__} has no images to compare with: give the run of an image data set")
     load_weights(module, subject.checkpoint)
-    if options.preset is not None and options.preset.fields.get("weights") == "raw":
-        module.ema = None
     data.prepare_data()
     module.to("cuda" if torch.cuda.is_available() else "cpu")
     return Trained(subject, module, data, cli.config_init.evaluation or GenerativeMetrics())

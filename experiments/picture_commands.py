@@ -47,6 +47,12 @@ def _edit(argv: Sequence[str]) -> int:
     return edit(argv)
 
 
+def _explain(argv: Sequence[str]) -> int:
+    from experiments.explain import explain
+
+    return explain(argv)
+
+
 PICTURES = {
     "sample": Command(
         "draw pictures from a trained generator",
@@ -151,5 +157,27 @@ PICTURES = {
   --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/edits/TASK-stepN-seedN.png); must be new
   --ckpt last|best     which checkpoint of a run directory (last)""",
         _edit,
+    ),
+    "explain": Command(
+        "look into a trained network: layers, units, which pixels speak for a verdict, images among real ones",
+        """  atelier explain RUN_DIR_OR_CKPT activations|visualise --layer NAME    of a classifier or a discriminator
+  atelier explain RUN_DIR_OR_CKPT gradcam|gradients|lime [--class K]    which pixels speak for a class, or for "real"
+  atelier explain RUN_DIR_OR_CKPT ablate --layer NAME [--unit K]        a generator without one of its units
+  atelier explain RUN_DIR_OR_CKPT tsne|spectrum|neighbours              a generator's images beside real ones
+
+  --image FILE[,FILE]  pictures of the run's size; test images of its data unless given
+  --layer NAME         by its dotted name; asked without one, the command names them all
+  --units 0,3,5        what visualise looks for; --steps N of it (256)
+  --unit K             what ablate switches off; the one most bound up with the measure unless given
+  --measure NAME       stroke_width or ink, of images bright on dark
+  --class K            for which class; for the one seen unless given
+  --label K            class of made or judged images, where generator or discriminator knows classes
+  --extractor NAME     whose features say what is near; the run's own unless given
+  --split NAME         train or test (test): which real images
+  --count N            images; --seed N of noise (0)
+  --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/explanations/TASK-stepN-seedN.png); must be
+                       new
+  --ckpt last|best     which checkpoint of a run directory (last)""",
+        _explain,
     ),
 }

@@ -1,5 +1,6 @@
 """Tiny restoring networks, run directories of them, and pictures, for what tests ``atelier restore``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,19 @@ def spelled(kind: str, **arguments: Any) -> dict[str, Any]:
     return {"class_path": kind if "." in kind else f"{__name__}.{kind}", "init_args": arguments}
 
 
-def run(kind: str, family: str = KEEPING, name: str = "run", key: str = "network", **settings: Any) -> Path:
-    """The directory of a run of an untrained network, which its family calls ``key``."""
+def run(
+    kind: str,
+    family: str = KEEPING,
+    name: str = "run",
+    key: str = "network",
+    data: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Path:
+    """The directory of a run of an untrained network, which its family calls ``key``, on ``data``."""
     inner = {key: spelled(kind, **settings.pop("network", {})), **settings}
     model = {"class_path": family, "init_args": inner}
-    layer = {"experiment": "toy", "model": model, "data": {"class_path": SR_DATA}, "clock": None, "evaluation": None}
+    fed = data or {"class_path": SR_DATA}
+    layer = {"experiment": "toy", "model": model, "data": fed, "clock": None, "evaluation": None}
     cli = AtelierCLI([("defaults.yaml", read_layer(DEFAULTS)), ("toy.yaml", layer)], [])
     cli.build()
     folder = Path(name)

@@ -26,11 +26,12 @@ def styled() -> str:
     return str(run(f"{NETWORKS}stylegan2.StyleGAN2Generator", family, key="generator", network=G, discriminator=D))
 
 
-def plain() -> str:
+def plain(**settings: Any) -> str:
     G: dict[str, Any] = {"size": 8, "channels": 1, "z_dim": 4, "width": 4}
     D = {"class_path": f"{NETWORKS}dcgan.DCGANDiscriminator", "init_args": {"size": 8, "channels": 1, "width": 4}}
     family = "lightning_modules.gan.GAN"
-    return str(run(f"{NETWORKS}dcgan.DCGANGenerator", family, key="generator", network=G, discriminator=D))
+    settings |= {"network": G, "discriminator": D}
+    return str(run(f"{NETWORKS}dcgan.DCGANGenerator", family, key="generator", **settings))
 
 
 def edited(folder: str, task: str, *options: str) -> tuple[tuple[int, int], dict[str, Any]]:
