@@ -8,8 +8,6 @@ import torch
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-from lightning_modules.metrics.neighbours import nearest
-
 FRAME = 2  # px around an image
 REAL, MADE = (60, 120, 220), (240, 120, 20)  # colours of the frames
 
@@ -31,10 +29,8 @@ def places(features: Tensor, seed: int = 0, perplexity: float = 30.0) -> Tensor:
 
 def same_kind(features: Tensor, made: Tensor) -> float:
     """The share of ``features`` [N, d] whose nearest other one is alike in ``made`` (bool [N])."""
-    _, index = nearest(features, features, 2)
-    itself = torch.arange(len(features), device=index.device)
-    other = torch.where(index[:, 0] == itself, index[:, 1], index[:, 0])
-    return float((made.to(other.device)[other] == made.to(other.device)).double().mean())
+    apart = torch.cdist(features.double(), features.double()).fill_diagonal_(torch.inf)
+    return float((made[apart.argmin(1).cpu()] == made).double().mean())
 
 
 def drawn(images: Tensor, made: Tensor, place: Tensor, side: int = 1024) -> Tensor:
