@@ -68,6 +68,12 @@ def _table(argv: Sequence[str]) -> int:
     return table(argv)
 
 
+def _report(argv: Sequence[str]) -> int:
+    from experiments.report import report
+
+    return report(argv)
+
+
 def _list(argv: Sequence[str]) -> int:
     if argv:
         raise UserError(f"list takes no options, got {argv[0]}")
@@ -178,6 +184,14 @@ COMMANDS = {
   --executor NAME      local, or slurm: one job a cell, with --slurm.partition NAME, --slurm.gpus N (1) and
                        --slurm.hours N (24); what else sbatch needs in its own SBATCH_* variables""",
         _table,
+    ),
+    "report": Command(
+        "write all that a run directory holds as one HTML page",
+        """  atelier report RUN_DIR [--out FILE.html]
+
+  Configuration, cost, curves, pictures over time, scores, edits and explanations: RUN_DIR/report.html unless given,
+  written anew each time.""",
+        _report,
     ),
     "list": Command("name the experiments and the overlays", "  atelier list", _list),
     "doctor": Command("look at this machine: devices, packages, data, keys", "  atelier doctor", _doctor),

@@ -1,0 +1,94 @@
+"""Self-contained HTML pages: style, script, data and pictures in one file, which asks no network for anything."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent / "page"
+KINDS = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml"}
+AXES = ("steps", "thousands of images", "minutes")  # a point's first three numbers
+
+
+def page(title: str, body: str, data: Mapping[str, Any]) -> str:
+    """A whole page.
+
+    Args:
+        title: plain text.
+        body: HTML.
+        data: what the script draws: ``charts`` and ``panels`` by number.
+    """
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    held = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<link rel="icon" href="data:,">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n"
+        f'<script type="application/json" id="data">{held}</script>\n<script>\n{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def source(picture: Path) -> str:
+    """The picture in a file, as what an ``img`` shows."""
+    return f"data:{KINDS[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode()}"
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what stands below it; nothing where there is nothing."""
+    return "\n".join([f"<h2>{escape(title)}</h2>", *parts]) if any(parts) else ""
+
+
+def folded(summary: str, inner: str) -> str:
+    """What is shown when asked for."""
+    return f"<details><summary>{escape(summary)}</summary>\n{inner}\n</details>"
+
+
+def table(rows: Iterable[Sequence[object]], head: Sequence[str] = ()) -> str:
+    """Cells of plain text; numbers stand to the right."""
+    first = f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>" if head else ""
+    lines = [f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows]
+    return f"<table>{first}{''.join(lines)}</table>" if lines else ""
+
+
+def cell(value: object) -> str:
+    """One of a table."""
+    if isinstance(value, float):
+        return f'<td class="number">{value:.6g}</td>'
+    return f'<td class="number">{value}</td>' if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+
+
+def charts(names: Mapping[int, str]) -> str:
+    """Places for the charts of these numbers, each with its name."""
+    places = [
+        f'<figure data-chart="{number}"><figcaption>{escape(name)} <output></output></figcaption></figure>'
+        for number, name in names.items()
+    ]
+    return f'<div class="charts">{"".join(places)}</div>' if places else ""
+
+
+def over(axes: Sequence[str] = AXES, chosen: int = 1) -> str:
+    """The choice of what charts run over."""
+    buttons = [
+        f'<label><input type="radio" name="over" value="{i}"{" checked" if i == chosen else ""}> {escape(name)}</label>'
+        for i, name in enumerate(axes)
+    ]
+    return f'<fieldset>{"".join(buttons)}<label><input type="checkbox" id="logarithmic"> logarithmic</label></fieldset>'
+
+
+def panel(number: int, name: str, frames: int) -> str:
+    """A picture that changes with a slider."""
+    return (
+        f'<figure class="panel" data-panel="{number}"><figcaption>{escape(name)}</figcaption><img alt="{escape(name)}">'
+        f'<div><input type="range" min="0" max="{frames - 1}" value="{frames - 1}"> <output></output></div></figure>'
+    )
+
+
+def pictures(shown: Iterable[tuple[Path, str]]) -> str:
+    """Pictures, each above what is said of it."""
+    found = [
+        f'<figure><img alt="{escape(path.stem)}" src="{source(path)}"><figcaption>{escape(text)}</figcaption></figure>'
+        for path, text in shown
+    ]
+    return f'<div class="pictures">{"".join(found)}</div>' if found else ""
