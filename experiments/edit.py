@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
@@ -17,15 +17,29 @@ from experiments.look import find_subject
 from experiments.request import new_path, number, read_request, take_task
 from experiments.sample import home, load_generator
 from experiments.sheets import Asked, Made, keep
+from experiments.train import say
 from lightning_modules.metrics.extractors import load_extractor
 from lightning_modules.networks.base import StyledGenerator
+from lightning_modules.networks.latent_cycle import DCGANEncoder
 from lightning_modules.tools.directions import Directions, attribute, ganspace, sefa
 from lightning_modules.tools.edits import between, mixed, traversals, truncated, variations
-from lightning_modules.tools.inversion import invert
+from lightning_modules.tools.inversion import Inverted, encoded, invert, teach
 from lightning_modules.tools.spaces import BLOCK, SPACES, Space, WPlusSpace
 
 OWN = (
-    *("--space", "--label", "--count", "--columns", "--reach", "--layers", "--image", "--steps", "--strength"),
+    *(
+        "--space",
+        "--label",
+        "--count",
+        "--columns",
+        "--reach",
+        "--layers",
+        "--image",
+        "--steps",
+        "--strength",
+        "--by",
+        "--teach",
+    ),
     *("--class", "--classifier", "--seed", "--out", "--ckpt"),
 )
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a truncation sweep
@@ -89,12 +103,13 @@ def truncation(asked: Edit) -> Made:
 
 
 def mixing(asked: Edit) -> Made:
-    """Rows of drawn codes with layers of those of the columns; the first row and column are they themselves."""
+    """Rows of drawn codes, or of the codes of --image, with layers of those of the columns; they themselves around."""
     space = asked.space
     if not isinstance(space, WPlusSpace):
         raise UserError(f"mix works on the layers of w+, not in {space.name}")
     n, layers = asked.whole("--count", 4), layers_of(asked.request.own.get("--layers", ""), space.styled.num_styles)
-    coarse, fine = space.draw(n), space.draw(n)
+    given = inverted(asked, asked.images()).codes if "--image" in asked.request.own else None
+    coarse, fine = (space.draw(n), space.draw(n)) if given is None else (given, given)
     inner, rows, columns = mixed(space, coarse, fine, layers), space.pictures(coarse), space.pictures(fine)
     blank = torch.full_like(columns[:1], 128)
     top = torch.cat([blank, columns])[None]
@@ -179,18 +194,39 @@ def towards(asked: Edit) -> Made:
 
 
 def inversion(asked: Edit) -> Made:
-    """Each of --image above what its code makes."""
+    """Each of --image above what its code makes; its code by --by."""
     x = asked.images()
-    found = invert(asked.space, x, steps=asked.whole("--steps", 500))
+    found = inverted(asked, x)
     both = torch.stack([x, found.images.clamp(*asked.space.module.value_range)])
     return Made(to_uint8(both, asked.space.module.value_range), {"psnr": [round(v, 2) for v in found.psnr.tolist()]})
+
+
+def inverted(asked: Edit, x: Tensor) -> Inverted:
+    """``x`` [N, C, H, W] as codes, found by --by."""
+    by = asked.request.own.get("--by", "steps")
+    if by not in ("steps", "encoder", "both"):
+        raise UserError(f"--by is {by}: choose of steps, encoder, both")
+    found = None if by == "steps" else encoded(asked.space, x, lambda: taught(asked))
+    if found is None or by == "both":
+        begun = None if found is None else found.codes
+        found = invert(asked.space, x, steps=asked.whole("--steps", 500), begun=begun)
+    return found
+
+
+def taught(asked: Edit) -> nn.Module:
+    """An encoder of the generator's images, of its side and channels, after --teach steps."""
+    space, steps = asked.space, asked.whole("--teach", 1000)
+    channels, side = space.G.out_shape[0], space.G.out_shape[-1]
+    encoder = DCGANEncoder(side, channels, space.draw(1).numel(), batch_norm=True).to(space.module.device)
+    say(f"this family has no encoder: one is taught in {steps} steps")
+    return teach(space, encoder, steps)
 
 
 def near(asked: Edit) -> Made:
     """Images near that of --image, or of a drawn code."""
     space = asked.space
     given = "--image" in asked.request.own
-    code = invert(space, asked.images()[:1], steps=asked.whole("--steps", 500)).codes if given else space.draw(1)
+    code = inverted(asked, asked.images()[:1]).codes if given else space.draw(1)
     sheet = variations(space, code, asked.whole("--count", 8), asked.real("--strength", 0.3))
     return Made(torch.cat([space.pictures(code)[None], sheet], 1), {})
 

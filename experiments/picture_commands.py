@@ -142,17 +142,19 @@ PICTURES = {
     "edit": Command(
         "edit in the latent space of a trained generator: ways, mixed styles, directions, inversion",
         """  atelier edit RUN_DIR_OR_CKPT between|truncate|vary [options]
-  atelier edit RUN_DIR_OR_CKPT mix [--layers 4,5|2-7]
+  atelier edit RUN_DIR_OR_CKPT mix [--layers 4,5|2-7] [--image FILE[,FILE...]]
   atelier edit RUN_DIR_OR_CKPT sefa|ganspace [--count 5] [--reach R]
   atelier edit RUN_DIR_OR_CKPT attribute --class K [--classifier mnist-cnn] [--reach 4]
-  atelier edit RUN_DIR_OR_CKPT invert --image FILE[,FILE...] [--steps 500]
+  atelier edit RUN_DIR_OR_CKPT invert --image FILE[,FILE...] [--by steps|encoder|both]
 
   --space z|w|w+       where; w where the generator has styles, else z
   --label K            class of all images, where the generator knows classes
   --count N            rows, directions or variations; --columns N of a sheet
   --reach R            of a traversal; for attribute in deviations of the codes along it
+  --by HOW             steps of Adam (--steps 500), an encoder's answer, or steps from there on; where the family has no
+                       encoder one is taught (--teach 1000 steps)
   --strength S         of vary: a share of the way to other codes (0.3)
-  --image FILE         pictures of the generator's size; vary takes one too
+  --image FILE         pictures of the generator's size; vary starts from one, mix pastes layers between them
   --seed N             of the codes (0)
   --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/edits/TASK-stepN-seedN.png); must be new
   --ckpt last|best     which checkpoint of a run directory (last)""",

@@ -90,6 +90,11 @@ class AutoencodingModule(GenerativeModule):
         """What is encoded of ``x``: x itself unless said otherwise."""
         return x
 
+    def find_codes(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The evaluated encoder's mean codes [N, z_dim] of ``x`` [N, C, H, W], without gradients."""
+        with evaluating(self.evaluated_pair) as pair:
+            return cast(Pair, pair).encode(x, y)[0]
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """The evaluated pair's reconstruction of ``x`` [N, C, H, W], without gradients."""
         with evaluating(self.evaluated_pair) as pair:

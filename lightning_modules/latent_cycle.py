@@ -226,6 +226,12 @@ class LatentCycle(GAN):
         with evaluating(self.evaluated) as cycle:
             return z, cast(Cycle, cycle).encoder(cycle(z, y))
 
+    def find_codes(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """E(x) [N, z_dim] of ``x`` [N, C, H, W] by the evaluated networks; E knows no labels ``y``."""
+        with evaluating(self.evaluated) as cycle:
+            codes: Tensor = cast(Cycle, cycle).encoder(x)
+        return codes
+
     @property
     def evaluated_generator(self) -> Generator:
         """z, y -> the image of the evaluated pass, of the averaged networks where there are; D has no average."""

@@ -35,6 +35,7 @@ def plain(**settings: Any) -> str:
 
 
 def edited(folder: str, task: str, *options: str) -> tuple[tuple[int, int], dict[str, Any]]:
+    Path(f"{task}.png").unlink(missing_ok=True)
     assert main(["edit", folder, task, *options, "--out", f"{task}.png"]) == 0
     with Image.open(f"{task}.png") as sheet:
         return sheet.size, json.loads(Path(f"{task}.json").read_text())
@@ -60,6 +61,10 @@ def test_every_tool_writes_a_sheet_and_its_numbers() -> None:
     size, facts = edited(folder, "invert", "--image", "x.png,x.png", "--steps", "2", "--space", "w+")
     assert size == sides(2, 2)
     assert len(facts["psnr"]) == 2
+    assert edited(folder, "mix", "--image", "x.png,x.png", "--steps", "2", "--layers", "1")[0] == sides(3, 3)
+    for how in ("encoder", "both"):
+        more = ("--by", how, "--teach", "2", "--steps", "2")
+        assert edited(folder, "invert", "--image", "x.png", *more)[0] == sides(1, 2)
 
 
 def test_the_sheet_goes_beside_the_run() -> None:
@@ -80,6 +85,7 @@ SENTENCES = {
     "size": (["invert", "--image", "x.png"], "an image of [1, 9, 9] is none of the generator's, which are [1, 8, 8]"),
     "no image": (["invert"], "this needs pictures: --image FILE[,FILE...]"),
     "label": (["between", "--label", "1"], "DCGANGenerator knows no classes: leave the class out"),
+    "by": (["invert", "--image", "x.png", "--by", "luck"], "--by is luck: choose of steps, encoder, both"),
     "reach": (["vary", "--strength", "far"], "--strength expects numbers of 0 or more, got 'far'"),
 }
 

@@ -11,11 +11,13 @@ from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lightning_modules.networks.resolutions import Widths
 from lightning_modules.networks.stylegan2 import StyleGAN2Generator
 from lightning_modules.networks.stylegan_discriminator import StyleGAN2Discriminator
+from lightning_modules.networks.vae import DCGANDecoder, DCGANEncoder
 from lightning_modules.stylegan import StyleGAN
 from lightning_modules.tools.directions import attribute, ganspace, sefa
 from lightning_modules.tools.edits import between, mixed, traversals, truncated, variations
-from lightning_modules.tools.inversion import invert, ramp
+from lightning_modules.tools.inversion import encoded, invert, ramp, teach
 from lightning_modules.tools.spaces import SPACES, WPlusSpace, WSpace, ZSpace
+from lightning_modules.vae import VAE
 
 
 def styled() -> StyleGAN:
@@ -69,6 +71,34 @@ def test_a_known_code_is_found_again(name: str) -> None:
     assert torch.allclose(found.psnr, by_hand)
     with pytest.raises(ValueError, match=r"an image of \[1, 4, 4\] is none of the generator's, which are \[1, 8, 8\]"):
         invert(space, x[..., :4, :4])
+
+
+def test_an_encoder_is_taught_and_its_codes_are_a_start() -> None:
+    space = WSpace(styled())
+    torch.manual_seed(1)
+    with torch.no_grad():
+        x = space.images(space.draw(8))
+    net = nn.Sequential(nn.Flatten(), nn.LazyLinear(space.draw(1).numel()))
+    found = encoded(space, x, lambda: teach(space, net, steps=120, rate=1e-2))
+    assert not net.training
+    middle = space.images(space.middle())
+    of_middle = 10 * torch.log10(4 / (middle - x).square().mean((1, 2, 3)))
+    assert found.psnr.mean() > of_middle.mean() + 3
+    further = invert(space, x, steps=30, rate=0.02, noise=0.0, begun=found.codes)
+    assert further.psnr.mean() > found.psnr.mean()
+    with pytest.raises(ValueError, match="is none of the generator's"):
+        encoded(space, x[..., :4, :4], lambda: net)
+
+
+def test_a_family_with_an_encoder_is_asked() -> None:
+    def none() -> nn.Module:
+        raise AssertionError("nothing is to be taught")
+
+    module = VAE(DCGANEncoder(8, 1, 4, 4), DCGANDecoder(8, 1, 4, 4))
+    x = 2 * torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) - 1
+    found = encoded(ZSpace(module), x, none)
+    assert torch.allclose(found.codes, module.evaluated_pair.encode(x, None)[0])
+    assert torch.allclose(found.images, module(x), atol=1e-6)
 
 
 def test_a_distance_of_features_is_added() -> None:

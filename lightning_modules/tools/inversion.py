@@ -1,4 +1,7 @@
-"""From an image back to its code: by optimisation in any space of a generator.
+"""From an image back to its code: by optimisation in any space of a generator, by an encoder, or from its code on.
+
+A family's own encoder is asked where there is one; of any other generator one is taught on drawn codes and the images
+that they make (Zhu et al. 2016, "Generative visual manipulation on the natural image manifold", section 3.1).
 
 As the projector of Karras et al. 2020 (appendix D) in short: from the nearest of many drawn codes Adam lessens the
 error of pixels, and of features where a network is given, with a rate that rises for a twentieth of the steps and falls
@@ -7,15 +10,24 @@ over the last quarter; noise on the codes, of drawn ones' spread, falls to 0 ove
 
 from collections.abc import Callable
 from math import cos, pi
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lightning_modules.tools.spaces import BLOCK, Space
+from lightning_modules.tools.spaces import BLOCK, Space, ZSpace
 
 RISE, FALL, QUIET = 0.05, 0.25, 0.75  # shares of the steps
 Distance = Callable[[Tensor, Tensor], Tensor]  # images [N, C, H, W] and those they should be, to [N]
+
+
+@runtime_checkable
+class FindsCodes(Protocol):
+    """A family with an encoder."""
+
+    def find_codes(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The codes [N, z_dim] of ``x`` [N, C, H, W] under labels ``y`` [N]."""
+        ...
 
 
 class Inverted(NamedTuple):
@@ -35,6 +47,7 @@ def invert(
     noise: float = 0.05,
     starts: int = 512,
     features: Distance | None = None,
+    begun: Tensor | None = None,
 ) -> Inverted:
     """Codes in ``space`` whose images are near ``x`` [N, C, H, W], which is in the generator's range.
 
@@ -44,19 +57,17 @@ def invert(
         noise: on the codes at first, in deviations of drawn ones.
         starts: codes that are drawn, of which each image begins with the one whose image is nearest.
         features: a distance to add to the pixels' mean squared error.
+        begun: codes [N, ...] to begin with in the place of drawn ones, an encoder's say.
 
     Raises:
         ValueError: images of another size than the generator makes, or no steps.
     """
-    if tuple(x.shape[1:]) != tuple(space.G.out_shape):
-        raise ValueError(
-            f"an image of {list(x.shape[1:])} is none of the generator's, which are {list(space.G.out_shape)}"
-        )
+    check_images(space, x)
     if steps < 1 or starts < 1:
         raise ValueError(f"steps is {steps} and starts {starts}: give 1 or more of both")
     drawn = space.draw(starts)
     spread = noise * drawn.std(0, keepdim=True)
-    codes = nearest(space, drawn, x).requires_grad_()
+    codes = (nearest(space, drawn, x) if begun is None else begun.detach().clone()).requires_grad_()
     optimizer = torch.optim.Adam([codes], lr=rate)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * ramp(step / steps)
@@ -67,11 +78,58 @@ def invert(
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
+    return weighed(space, codes.detach(), x)
+
+
+def encoded(space: Space, x: Tensor, teach: Callable[[], nn.Module]) -> Inverted:
+    """Codes in ``space`` of ``x`` [N, C, H, W] by the family's encoder, or by the one that ``teach`` gives.
+
+    Raises:
+        ValueError: images of another size than the generator makes.
+    """
+    check_images(space, x)
+    if isinstance(space, ZSpace) and isinstance(space.module, FindsCodes):
+        return weighed(space, space.module.find_codes(x, space.labels(len(x))), x)
+    encoder = teach()
     with torch.no_grad():
-        images = space.images(codes)
+        return weighed(space, encoder(x).unflatten(1, space.draw(1).shape[1:]), x)
+
+
+def teach(space: Space, encoder: nn.Module, steps: int, batch: int = 32, rate: float = 1e-3) -> nn.Module:
+    """``encoder``, x -> codes [N, -1], after ``steps`` of Adam on drawn codes and their images; draws from the stream.
+
+    It learns to give back both: the codes in their deviations, and the images, each by mean squared error.
+    """
+    spread = space.draw(BLOCK * 4).std(0, keepdim=True).clamp_min(1e-6)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=rate)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = rate * ramp(step / steps)
+        codes = space.draw(batch)
+        with torch.no_grad():
+            x = space.images(codes)
+        found = encoder(x).view_as(codes)
+        loss = ((found - codes) / spread).square().mean() + (space.images(found) - x).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return encoder.eval().requires_grad_(False)
+
+
+def check_images(space: Space, x: Tensor) -> None:
+    """Raise ValueError where ``x`` [N, C, H, W] is of another size than the generator makes."""
+    if tuple(x.shape[1:]) != tuple(space.G.out_shape):
+        raise ValueError(
+            f"an image of {list(x.shape[1:])} is none of the generator's, which are {list(space.G.out_shape)}"
+        )
+
+
+@torch.no_grad()
+def weighed(space: Space, codes: Tensor, x: Tensor) -> Inverted:
+    """``codes`` with their images, and how far these are from ``x``."""
+    images = space.images(codes)
     mse = (images - x).square().flatten(1).mean(1)
     low, high = space.module.value_range
-    return Inverted(codes.detach(), images, mse, 10 * torch.log10((high - low) ** 2 / mse))
+    return Inverted(codes, images, mse, 10 * torch.log10((high - low) ** 2 / mse))
 
 
 def ramp(done: float) -> float:
