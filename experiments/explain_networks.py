@@ -80,7 +80,7 @@ def verdict(asked: Seen) -> Verdict:
     Raises:
         UserError: there is no such class.
     """
-    images, verdicts = asked.images(), Verdicts(asked.judge, asked.label)
+    verdicts, images = Verdicts(asked.judge, asked.label), asked.images()
     x = asked.scaled(images)
     with torch.no_grad():
         scores = verdicts(x)

@@ -20,7 +20,8 @@ from lightning_modules.classifier import Classifier
 from lightning_modules.contract import StatesItsData
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Classifier as ClassifierNetwork
-from lightning_modules.networks.base import Discriminator
+from lightning_modules.networks.base import Discriminator, JointDiscriminator
+from lightning_modules.networks.packed import Packed
 from lightning_modules.tools.layers import find_layer, layer_names
 from lightning_modules.tools.spaces import ZSpace
 
@@ -69,6 +70,8 @@ class Seen(Asked):
             net = self.module.D
         if not isinstance(net, ClassifierNetwork | Discriminator):
             raise UserError(f"{type(self.module).__name__} has neither a classifier nor a discriminator to look into")
+        if isinstance(net, Packed | JointDiscriminator):
+            raise UserError(f"{type(net).__name__} judges packs or pairs, not single images, which could be explained")
         classes = None if isinstance(net, ClassifierNetwork) else net.num_classes
         check_label(type(net).__name__, classes, self.label)
         return net

@@ -30,7 +30,7 @@ def plain(**settings: Any) -> str:
     G: dict[str, Any] = {"size": 8, "channels": 1, "z_dim": 4, "width": 4}
     D = {"class_path": f"{NETWORKS}dcgan.DCGANDiscriminator", "init_args": {"size": 8, "channels": 1, "width": 4}}
     family = "lightning_modules.gan.GAN"
-    settings |= {"network": G, "discriminator": D}
+    settings = {"network": G, "discriminator": D, **settings}
     return str(run(f"{NETWORKS}dcgan.DCGANGenerator", family, key="generator", **settings))
 
 

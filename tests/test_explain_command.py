@@ -80,7 +80,16 @@ def test_the_sheet_goes_beside_the_run() -> None:
     assert json.loads(sheet.with_suffix(".json").read_text())["asked"] == {"--count": "10", "--seed": "3"}
 
 
+def packed() -> str:
+    inner = {"class_path": f"{NETWORKS}dcgan.DCGANDiscriminator", "init_args": {"size": 8, "channels": 2, "width": 4}}
+    return plain(
+        data=digits(8),
+        discriminator={"class_path": f"{NETWORKS}packed.Packed", "init_args": {"discriminator": inner, "m": 2}},
+    )
+
+
 SENTENCES = {
+    "packs": (packed, ["gradients"], "Packed judges packs or pairs, not single images, which could be explained"),
     "task": (gan, ["why"], "explain does one of activations, visualise, gradcam, gradients, lime, ablate, tsne"),
     "no layer": (gan, ["ablate"], "name a layer with --layer: DCGANGenerator has layers.0, layers.1"),
     "wrong layer": (classifier, ["activations", "--layer", "trunk.99"], "CNN has no layer 'trunk.99': it has 23 from"),
