@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.tools.layers import output_of, without
-from lightning_modules.tools.spaces import Space
+from lightning_modules.tools.spaces import BLOCK, Space
 
 Measure = Callable[[Tensor], Tensor]  # [N, C, H, W] in [0, 1] to [N]
 
@@ -47,12 +47,17 @@ def correlations(space: Space, codes: Tensor, layer: str, measure: Measure) -> t
     Raises:
         ValueError: there is no such layer, or it has no units.
     """
-    made: list[Tensor] = []
-    out = output_of(space.G, layer, lambda: made.append(space.images(codes)))
-    units = out.reshape(*out.shape[:2], -1).mean(2).double()
-    measured = measure(unit_range(space, made[0])).double()
+    parts = [means(space, part, layer, measure) for part in codes.split(BLOCK)]
+    units, measured = (torch.cat(part) for part in zip(*parts, strict=True))
     units, by = units - units.mean(0), measured - measured.mean()
     return (units * by[:, None]).sum(0) / (units.norm(dim=0) * by.norm()).clamp_min(1e-12), measured
+
+
+def means(space: Space, codes: Tensor, layer: str, measure: Measure) -> tuple[Tensor, Tensor]:
+    """The mean of each unit of ``layer`` [N, K] and the measure [N] of the images of ``codes`` [N, ...], float64."""
+    made: list[Tensor] = []
+    out = output_of(space.G, layer, lambda: made.append(space.images(codes)))
+    return out.reshape(*out.shape[:2], -1).mean(2).double(), measure(unit_range(space, made[0])).double()
 
 
 @torch.no_grad()
@@ -63,7 +68,7 @@ def ablated(space: Space, codes: Tensor, layer: str, unit: int, count: int) -> T
         ValueError: there is no such layer or unit.
     """
     with without(space.G, layer, [unit], count):
-        return space.images(codes)
+        return torch.cat([space.images(part) for part in codes.split(BLOCK)])
 
 
 def unit_range(space: Space, x: Tensor) -> Tensor:
