@@ -156,7 +156,8 @@ PICTURES = {
   --strength S         of vary: a share of the way to other codes (0.3)
   --image FILE         pictures of the generator's size; vary starts from one, mix pastes layers between them
   --seed N             of the codes (0)
-  --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/edits/TASK-stepN-seedN.png); must be new
+  --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/edits/TASK-stepN-seedN.png); must be new; a
+                       .webp shows its columns one after the other, such as a way with --columns 48
   --ckpt last|best     which checkpoint of a run directory (last)""",
         _edit,
     ),

@@ -128,7 +128,7 @@ def panels(folder: Path) -> dict[str, list[Path]]:
 
 def told(folder: Path) -> Iterator[tuple[Path, str]]:
     """The pictures of ``folder``, each with the numbers in the JSON file beside it."""
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted([*folder.glob("*.png"), *folder.glob("*.webp")]):
         facts = read_json(path.with_suffix(".json"))
         text = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "asked")
         yield path, text if len(text) <= WORDS else f"{text[:WORDS]} ..."

@@ -13,8 +13,9 @@ from datamodules.pairs import in_colour
 from experiments.errors import UserError
 from experiments.request import Request, number, real
 from experiments.restore_pictures import eight_bit, read_image
+from experiments.sample import write_webp
 from experiments.train import say, show
-from lightning_modules.callbacks.pictures import grid, save_png
+from lightning_modules.callbacks.pictures import grid, save_png, to_pil
 
 
 class Made(NamedTuple):
@@ -58,9 +59,16 @@ class Asked:
 
 
 def keep(made: Made, out: Path, about: str, facts: Mapping[str, Any]) -> None:
-    """Write the sheet to ``out`` with ``facts`` and its numbers as JSON beside it, and say what was made."""
+    """Write the sheet to ``out`` with ``facts`` and its numbers as JSON beside it, and say what was made.
+
+    A WebP shows its columns one after the other, there and back.
+    """
     several = made.sheet.ndim == 5
-    save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]) if several else made.sheet, out)
+    if several and out.suffix == ".webp":
+        columns = [to_pil(grid(column)) for column in made.sheet.unbind(1)]
+        write_webp([*columns, *columns[-2:0:-1]], out)
+    else:
+        save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]) if several else made.sheet, out)
     with replacing(out.with_suffix(".json")) as file:
         file.write(f"{json.dumps({**facts, **made.numbers}, indent=2)}\n".encode())
     say(", ".join([about, *(f"{key} {value}" for key, value in made.numbers.items())]))

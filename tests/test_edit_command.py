@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import place, refused
-from PIL import Image
+from PIL import Image, ImageSequence
 from restore_runs import run
 
 from experiments.cli import main
@@ -65,6 +65,17 @@ def test_every_tool_writes_a_sheet_and_its_numbers() -> None:
     for how in ("encoder", "both"):
         more = ("--by", how, "--teach", "2", "--steps", "2")
         assert edited(folder, "invert", "--image", "x.png", *more)[0] == sides(1, 2)
+
+
+def test_a_way_as_an_animation_goes_there_and_back() -> None:
+    assert main(["edit", plain(), "between", "--columns", "5", "--count", "4", "--out", "way.webp"]) == 0
+    with Image.open("way.webp") as animation:
+        assert animation.size == sides(2, 2, 8)
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(animation)]
+    assert len(frames) == 8
+    assert all(np.array_equal(frames[i], frames[-i]) for i in range(1, 4))
+    assert not np.array_equal(frames[0], frames[4])
+    assert json.loads(Path("way.json").read_text())["task"] == "between"
 
 
 def test_the_sheet_goes_beside_the_run() -> None:
