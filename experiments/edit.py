@@ -14,9 +14,9 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
-from experiments.request import new_path, number, read_request, take_task
+from experiments.request import number, read_request, take_task
 from experiments.sample import home, load_generator
-from experiments.sheets import Asked, Made, keep
+from experiments.sheets import Asked, Made, keep, sheet_path
 from experiments.train import say
 from lightning_modules.metrics.extractors import load_extractor
 from lightning_modules.networks.base import StyledGenerator
@@ -27,20 +27,8 @@ from lightning_modules.tools.inversion import Inverted, encoded, invert, teach
 from lightning_modules.tools.spaces import BLOCK, SPACES, Space, WPlusSpace
 
 OWN = (
-    *(
-        "--space",
-        "--label",
-        "--count",
-        "--columns",
-        "--reach",
-        "--layers",
-        "--image",
-        "--steps",
-        "--strength",
-        "--by",
-        "--teach",
-    ),
-    *("--class", "--classifier", "--seed", "--out", "--ckpt"),
+    *("--space", "--label", "--count", "--columns", "--reach", "--layers", "--image", "--steps", "--by"),
+    *("--teach", "--strength", "--class", "--classifier", "--seed", "--out", "--ckpt"),
 )
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a truncation sweep
 LABELLED = 4000  # codes that an attribute is learned from
@@ -80,7 +68,7 @@ def edit(argv: Sequence[str]) -> int:
     kind = SPACES[name or ("w" if isinstance(module.G, StyledGenerator) else "z")]
     seed = number(request, "--seed", 0) or 0
     place = home(subject) / "edits" / f"{task}-step{step}-seed{seed}.png"
-    out = new_path(request.own.get("--out", place))
+    out = sheet_path(request, place, (".png", ".webp"))
     torch.manual_seed(seed)
     with users_mistakes():
         space = kind(module, number(request, "--label", 0))

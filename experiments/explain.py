@@ -22,9 +22,9 @@ from experiments.explain_sets import Compared, among_real, neighbours, spectra
 from experiments.explain_subject import Seen, open_network
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import Subject, find_subject
-from experiments.request import Request, new_path, number, read_request, take_task
+from experiments.request import Request, number, read_request, take_task
 from experiments.sample import home
-from experiments.sheets import Made, keep
+from experiments.sheets import Made, keep, sheet_path
 
 OWN = (
     *("--layer", "--unit", "--units", "--image", "--count", "--class", "--label", "--measure", "--steps"),
@@ -61,7 +61,7 @@ def explain(argv: Sequence[str]) -> int:
     with users_mistakes():
         work, step = prepared(task, subject, request)
         place = home(subject) / "explanations" / f"{task}-step{step}-seed{seed}.png"
-        out = new_path(request.own.get("--out", place))
+        out = sheet_path(request, place, (".png",))
         torch.manual_seed(seed)
         made = work()
     keep(made, out, task, {"task": task, "step": step, "seed": seed, "asked": request.own})

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from datamodules.pairs import in_colour
 from experiments.evaluate_runs import Trained
-from experiments.sheets import Asked, Made
+from experiments.sheets import Asked, Made, evenly
 from lightning_modules.curves import curves
-from lightning_modules.metrics.base import Extractor
+from lightning_modules.metrics.base import Extractor, Images
 from lightning_modules.metrics.extractors import extractor_for
 from lightning_modules.metrics.neighbours import nearest
 from lightning_modules.metrics.spectrum import decibels, ring_power, spectrum_scores
@@ -34,12 +34,9 @@ class Compared(Asked):
         parts = [self.trained.module.sample(min(BLOCK, n - i)).cpu() for i in range(0, n, BLOCK)]
         return torch.cat(parts)
 
-    def reals(self, n: int | None = None) -> Tensor:
-        """``n`` real ones of --split at equal distances, or all."""
-        held = self.trained.data.reference(self.request.own.get("--split", "test"))
-        if n is None or n >= len(held):
-            return torch.cat([held[i : i + BLOCK].cpu() for i in range(0, len(held), BLOCK)])
-        return torch.cat([held[i : i + 1].cpu() for i in (len(held) * k // n for k in range(n))])
+    def reals(self, otherwise: str) -> Images:
+        """The real ones of --split, or of ``otherwise``."""
+        return self.trained.data.reference(self.request.own.get("--split", otherwise))
 
     @property
     def extractor(self) -> Extractor:
@@ -59,7 +56,7 @@ def features(extractor: Extractor, images: Tensor) -> Tensor:
 def among_real(asked: Compared) -> Made:
     """t-SNE of the features of --count real images, framed blue, and as many generated ones, framed orange."""
     n = asked.whole("--count", 300, 4)
-    extractor, real = asked.extractor, asked.reals(n)
+    extractor, real = asked.extractor, evenly(asked.reals("test"), n)
     both = torch.cat([real, asked.fakes(len(real))])
     generated = torch.arange(len(both)) >= len(real)
     looked = features(extractor, both)
@@ -70,7 +67,7 @@ def among_real(asked: Compared) -> Made:
 
 def spectra(asked: Compared) -> Made:
     """Mean power spectra of --count real and generated images, in decibels over cycles an image."""
-    real = asked.reals(asked.whole("--count", 2000, 2))
+    real = evenly(asked.reals("test"), asked.whole("--count", 2000, 2))
     powers = [torch.cat([ring_power(part) for part in x.split(BLOCK)]).mean(0) for x in (asked.fakes(len(real)), real)]
     levels = [decibels(power).tolist() for power in powers]
     rings = [float(k) for k in range(1, len(levels[0]) + 1)]
@@ -80,8 +77,9 @@ def spectra(asked: Compared) -> Made:
 
 
 def neighbours(asked: Compared) -> Made:
-    """A row a generated image: it, and the seven training images (of --split) nearest to it among features."""
-    extractor, made, real = asked.extractor, asked.fakes(asked.whole("--count", 8)), asked.reals()
+    """A row a generated image: it, and the seven training images (or of --split) nearest to it among features."""
+    extractor, made, held = asked.extractor, asked.fakes(asked.whole("--count", 8)), asked.reals("train")
+    real = held[0 : len(held)].cpu()
     squared, index = nearest(features(extractor, made), features(extractor, real), 7)
     rows = torch.cat([made[:, None], real[index]], 1)
     first = [round(float(value), 4) for value in squared[:, 0].sqrt()]

@@ -11,7 +11,7 @@ from experiments.house import HOUSE
 from experiments.lightning_cli import switch_off
 from experiments.look import Subject
 from experiments.request import Request, number
-from experiments.sheets import Asked
+from experiments.sheets import Asked, evenly
 from experiments.weights import load_weights
 from lightning_modules.adversarial import TwoPlayerModule
 from lightning_modules.base import AtelierModule
@@ -23,11 +23,7 @@ from lightning_modules.networks.base import Classifier as ClassifierNetwork
 from lightning_modules.networks.base import Discriminator, JointDiscriminator
 from lightning_modules.networks.packed import Packed
 from lightning_modules.tools.layers import find_layer, layer_names
-from lightning_modules.tools.spaces import ZSpace
-
-BRIGHTEST = 15  # units in a row of activation maps
-LOOKED_AT = 512  # images that a unit's part is measured on
-DELETED = 0.1  # share of the pixels
+from lightning_modules.tools.spaces import ZSpace, require_class
 
 
 @dataclass(frozen=True)
@@ -72,8 +68,7 @@ class Seen(Asked):
             raise UserError(f"{type(self.module).__name__} has neither a classifier nor a discriminator to look into")
         if isinstance(net, Packed | JointDiscriminator):
             raise UserError(f"{type(net).__name__} judges packs or pairs, not single images, which could be explained")
-        classes = None if isinstance(net, ClassifierNetwork) else net.num_classes
-        check_label(type(net).__name__, classes, self.label)
+        require_class(type(net).__name__, None if isinstance(net, ClassifierNetwork) else net.num_classes, self.label)
         return net
 
     @property
@@ -109,8 +104,7 @@ class Seen(Asked):
         if not isinstance(self.data, DataWithReference):
             raise UserError(f"{type(self.data).__name__} has no test images: name some with --image")
         self.data.prepare_data()  # type: ignore[attr-defined]
-        held, n = self.data.reference("test"), self.whole("--count", 8)
-        return torch.cat([held[i : i + 1] for i in (len(held) * k // n for k in range(n))])
+        return evenly(self.data.reference("test"), self.whole("--count", 8))
 
     def scaled(self, images: Tensor) -> Tensor:
         """uint8 ``images`` in the module's value range."""
@@ -128,14 +122,6 @@ def open_network(subject: Subject, request: Request) -> Seen:
         raise UserError(f"{type(cli.model).__name__} is no family of this repository")
     module = cli.model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False)
     return Seen(request, module, cli.datamodule, step)
-
-
-def check_label(name: str, classes: int | None, label: int | None) -> None:
-    """Raise UserError where ``label`` is none of a network's ``classes``, or is lacking."""
-    if classes is None and label is not None:
-        raise UserError(f"{name} knows no classes: leave out --label")
-    if classes is not None and (label is None or label >= classes):
-        raise UserError(f"{name} knows the classes 0 to {classes - 1}: name one with --label")
 
 
 def named(net: nn.Module, layer: str) -> str:

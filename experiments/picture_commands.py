@@ -176,7 +176,7 @@ PICTURES = {
   --class K            for which class; for the one seen unless given
   --label K            class of made or judged images, where generator or discriminator knows classes
   --extractor NAME     whose features say what is near; the run's own unless given
-  --split NAME         train or test (test): which real images
+  --split NAME         train or test: which real images (test; of neighbours train)
   --count N            images; --seed N of noise (0)
   --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/explanations/TASK-stepN-seedN.png); must be
                        new

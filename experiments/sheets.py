@@ -1,7 +1,7 @@
 """What ``atelier edit`` and ``atelier explain`` share: options as values, and a sheet of pictures with its numbers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +11,12 @@ from torch import Tensor, cat
 from datamodules.functional.files import replacing
 from datamodules.pairs import in_colour
 from experiments.errors import UserError
-from experiments.request import Request, number, real
+from experiments.request import Request, new_path, number, real
 from experiments.restore_pictures import eight_bit, read_image
 from experiments.sample import write_webp
 from experiments.train import say, show
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
+from lightning_modules.metrics.base import Images
 
 
 class Made(NamedTuple):
@@ -58,17 +59,35 @@ class Asked:
         return cat([in_colour(pixels, "grey" if channels == 1 else "rgb") for pixels in found])
 
 
+def evenly(held: Images, n: int) -> Tensor:
+    """``n`` of the images ``held`` at equal distances, since files may lie class by class; all of fewer."""
+    n = min(n, len(held))
+    return cat([held[i : i + 1].cpu() for i in (len(held) * k // n for k in range(n))])
+
+
+def sheet_path(request: Request, place: Path, kinds: Sequence[str]) -> Path:
+    """Where --out, or ``place``, lets the sheet be written, one of ``kinds``; its JSON beside it is new, too.
+
+    Raises:
+        UserError: neither can be.
+    """
+    out = new_path(request.own.get("--out", place))
+    if out.suffix not in kinds:
+        raise UserError(f"--out is {out}: give a file that ends in {' or '.join(kinds)}")
+    new_path(out.with_suffix(".json"))
+    return out
+
+
 def keep(made: Made, out: Path, about: str, facts: Mapping[str, Any]) -> None:
     """Write the sheet to ``out`` with ``facts`` and its numbers as JSON beside it, and say what was made.
 
     A WebP shows its columns one after the other, there and back.
     """
-    several = made.sheet.ndim == 5
-    if several and out.suffix == ".webp":
+    if out.suffix == ".webp":
         columns = [to_pil(grid(column)) for column in made.sheet.unbind(1)]
         write_webp([*columns, *columns[-2:0:-1]], out)
     else:
-        save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]) if several else made.sheet, out)
+        save_png(grid(made.sheet.flatten(0, 1), made.sheet.shape[1]) if made.sheet.ndim == 5 else made.sheet, out)
     with replacing(out.with_suffix(".json")) as file:
         file.write(f"{json.dumps({**facts, **made.numbers}, indent=2)}\n".encode())
     say(", ".join([about, *(f"{key} {value}" for key, value in made.numbers.items())]))

@@ -35,7 +35,8 @@ def plain(**settings: Any) -> str:
 
 
 def edited(folder: str, task: str, *options: str) -> tuple[tuple[int, int], dict[str, Any]]:
-    Path(f"{task}.png").unlink(missing_ok=True)
+    for kind in ("png", "json"):
+        Path(f"{task}.{kind}").unlink(missing_ok=True)
     assert main(["edit", folder, task, *options, "--out", f"{task}.png"]) == 0
     with Image.open(f"{task}.png") as sheet:
         return sheet.size, json.loads(Path(f"{task}.json").read_text())

@@ -30,7 +30,8 @@ def gan() -> str:
 
 
 def explained(folder: str, task: str, *options: str) -> tuple[tuple[int, int], dict[str, Any]]:
-    Path(f"{task}.png").unlink(missing_ok=True)
+    for kind in ("png", "json"):
+        Path(f"{task}.{kind}").unlink(missing_ok=True)
     assert main(["explain", folder, task, *options, "--out", f"{task}.png"]) == 0
     with Image.open(f"{task}.png") as sheet:
         return sheet.size, json.loads(Path(f"{task}.json").read_text())
@@ -68,8 +69,9 @@ def test_of_images_among_real_ones() -> None:
     assert (size, facts["images"]) == ((1024, 1024), 40)
     assert facts["same_kind"] > 0.9  # noise and digits
     assert explained(folder, "spectrum", "--count", "50")[1]["spectrum"] > 1
-    size, facts = explained(folder, "neighbours", *identity, "--count", "2", "--split", "train")
+    size, facts = explained(folder, "neighbours", *identity, "--count", "2")
     assert size == sides(8, 2, 8)
+    assert facts["of"] > explained(folder, "neighbours", *identity, "--split", "test")[1]["of"]
     assert len(facts["distances"]) == 2
 
 
@@ -98,8 +100,10 @@ SENTENCES = {
     "units": (classifier, ["visualise", "--layer", "trunk.2", "--units", "a"], "--units expects numbers such as 0,3,5"),
     "measure": (gan, ["ablate", "--layer", "layers.1", "--measure", "age"], "--measure is age: choose of stroke_width"),
     "class": (classifier, ["lime", "--class", "10"], "--class is 10: CNN knows 0 to 9"),
-    "label": (gan, ["gradients", "--label", "1"], "DCGANDiscriminator knows no classes: leave out --label"),
+    "label": (gan, ["gradients", "--label", "1"], "DCGANDiscriminator knows no classes: leave the class out"),
     "size": (gan, ["gradcam", "--image", "x.png"], "an image of [1, 9, 9] is none of the run's, which are [1, 8, 8]"),
+    "kind": (gan, ["spectrum", "--out", "a.webp"], "--out is a.webp: give a file that ends in .png"),
+    "beside": (gan, ["spectrum", "--out", "run/record.png"], "record.json"),
     "split": (gan, ["tsne", "--split", "half"], "--split is half: choose of train, test"),
     "no generator": (classifier, ["ablate", "--layer", "trunk.0"], "Classifier has no generator"),
     "no images": (classifier, ["tsne"], "Classifier generates nothing to score"),
@@ -112,4 +116,5 @@ def test_what_is_lacking_is_one_sentence(case: str, capfd: pytest.CaptureFixture
     make, words, sentence = SENTENCES[case]
     folder = make()
     Image.fromarray(np.zeros((9, 9), np.uint8)).save("x.png")
+    Path("run/record.json").write_text("{}")
     assert sentence in refused(capfd, "explain", folder, *words)

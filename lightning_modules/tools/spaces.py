@@ -30,10 +30,7 @@ class Space(ABC):
     name: str
 
     def __init__(self, module: GenerativeModule, label: int | None = None) -> None:
-        classes = module.G.num_classes
-        if (classes is None) != (label is None) or (label is not None and not 0 <= label < (classes or 0)):
-            known = "no classes: leave the class out" if classes is None else f"0 to {classes - 1}: name one"
-            raise ValueError(f"{type(module.G).__name__} knows {known}")
+        require_class(type(module.G).__name__, module.G.num_classes, label)
         self.module, self.label = module.eval().requires_grad_(False), label
 
     @property
@@ -67,6 +64,13 @@ class Space(ABC):
     def middle(self) -> Tensor:
         """The mean code, [1, ...]."""
         return self.draw(MANY).mean(0, keepdim=True)
+
+
+def require_class(name: str, classes: int | None, label: int | None) -> None:
+    """Raise ValueError where ``label`` is none of the ``classes`` of the network ``name``, or is lacking."""
+    if (classes is None) != (label is None) or (label is not None and not 0 <= label < (classes or 0)):
+        known = "no classes: leave the class out" if classes is None else f"0 to {classes - 1}: name one"
+        raise ValueError(f"{name} knows {known}")
 
 
 class ZSpace(Space):
