@@ -89,6 +89,15 @@ def test_a_partial_convolution_by_hand() -> None:
 # --- gated, Fourier, channel-wise ---------------------------------------------------------------------------
 
 
+def test_gated_convolutions_keep_the_variance() -> None:
+    powers = []
+    for _ in range(6):
+        net = nn.Sequential(*(GatedConv2d(32, 32, 3 if i else 5) for i in range(12)))
+        with torch.no_grad():
+            powers.append(float(net(torch.randn(2, 32, 40, 40))[..., 14:26, 14:26].square().mean().log()))
+    assert abs(sum(powers) / 6) < math.log(3)  # -20 with torch's own weights
+
+
 def test_a_gated_convolution_by_hand() -> None:
     layer = GatedConv2d(1, 2, dilation=2)
     nn.init.zeros_(layer.convolution.weight)
