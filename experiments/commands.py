@@ -68,6 +68,12 @@ def _table(argv: Sequence[str]) -> int:
     return table(argv)
 
 
+def _compare(argv: Sequence[str]) -> int:
+    from experiments.compare import compare
+
+    return compare(argv)
+
+
 def _report(argv: Sequence[str]) -> int:
     from experiments.report import report
 
@@ -184,6 +190,19 @@ COMMANDS = {
   --executor NAME      local, or slurm: one job a cell, with --slurm.partition NAME, --slurm.gpus N (1) and
                        --slurm.hours N (24); what else sbatch needs in its own SBATCH_* variables""",
         _table,
+    ),
+    "compare": Command(
+        "print what sets runs apart: scores, cost and settings; also as one HTML page",
+        """  atelier compare RUN ... [options]
+
+  RUN is a run directory, a record such as experiments/results/gan/dcgan_digits-s0.json, a folder or a quoted pattern
+  of either, or an experiment's name: its committed results and its runs.
+
+  --by SCORE           what runs are ranked by; the first score that most of them have unless given. Values of
+                       different protocols are never ranked together
+  --out FILE.html      a page, too: a table to sort, curves, pictures side by side over time; must be new
+  --runs_dir DIR       where the runs of a named experiment are looked for (runs)""",
+        _compare,
     ),
     "report": Command(
         "write all that a run directory holds as one HTML page",

@@ -18,7 +18,8 @@ def page(title: str, body: str, data: Mapping[str, Any]) -> str:
     Args:
         title: plain text.
         body: HTML.
-        data: what the script draws: ``charts`` and ``panels`` by number.
+        data: what the script draws: ``charts``, each a list of ``{"points": ..., "run": place}``, ``panels`` and
+            ``abreast`` by number, and the names of the ``runs``.
     """
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     held = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -52,6 +53,20 @@ def table(rows: Iterable[Sequence[object]], head: Sequence[str] = ()) -> str:
     return f"<table>{first}{''.join(lines)}</table>" if lines else ""
 
 
+def sortable(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table that a click on its head sorts, a row for each run, with a box that shows and hides it elsewhere."""
+    names = "".join(f'<th><button type="button">{escape(name)}</button></th>' for name in head)
+    lines = [
+        f'<tr data-run="{i}"><td><input type="checkbox" checked aria-label="{escape(str(row[0]))}"></td>'
+        f"{''.join(map(cell, row))}</tr>"
+        for i, row in enumerate(rows)
+    ]
+    return (
+        f'<div class="wide"><table class="sortable"><thead><tr><th></th>{names}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
 def cell(value: object) -> str:
     """One of a table."""
     if isinstance(value, float):
@@ -82,6 +97,20 @@ def panel(number: int, name: str, frames: int) -> str:
     return (
         f'<figure class="panel" data-panel="{number}"><figcaption>{escape(name)}</figcaption><img alt="{escape(name)}">'
         f'<div><input type="range" min="0" max="{frames - 1}" value="{frames - 1}"> <output></output></div></figure>'
+    )
+
+
+def abreast(number: int, name: str, runs: Mapping[int, str], frames: int) -> str:
+    """Pictures of several runs, by their places, side by side; one slider moves all."""
+    figures = "".join(
+        f'<figure data-run="{place}"><img alt="{escape(said)}"><figcaption>{escape(said)} <output></output>'
+        "</figcaption></figure>"
+        for place, said in runs.items()
+    )
+    slider = f'<input type="range" min="0" max="{frames - 1}" value="{frames - 1}">' if frames > 1 else ""
+    return (
+        f'<div class="abreast" data-abreast="{number}"><p class="quiet">{escape(name)} {slider} <output></output></p>'
+        f'<div class="pictures">{figures}</div></div>'
     )
 
 

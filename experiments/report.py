@@ -64,7 +64,7 @@ def written(run: RunDirectory) -> str:
         section("What was run", *recipe(run, record)),
     ]
     data = {
-        "charts": [curves[name] for name in names],
+        "charts": [[{"points": curves[name]}] for name in names],
         "panels": [[{"source": source(path), "caption": path.stem} for path in found] for found in frames.values()],
     }
     return page(title, "\n".join(body), data)

@@ -1,7 +1,7 @@
 """Records as tables read them: committed under ``results/``, local in run directories, evaluations of either's runs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ class Block:
         moments: ``last``, and where there are, ``first`` and ``best``: d_step, metrics, and what else the record says.
         floor: what real images score.
         evaluations: each with other fakes, whose mean the moments' scores are; the floor is of the first.
+        history: all moments, in order.
     """
 
     protocol: Mapping[str, Any]
     moments: Mapping[str, Mapping[str, Any]]
     floor: Mapping[str, float | None] = field(default_factory=dict)
     evaluations: int = 1
+    history: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         if is_generative(self.protocol):
@@ -81,16 +83,21 @@ def read_results(results: Path, runs: Path | None = None) -> tuple[list[Result],
 
     Evaluations count as further scores of the run that they are of.
     """
+    return read_records(_files(results, runs))
+
+
+def read_records(files: Iterable[tuple[Path, str, bool]]) -> tuple[list[Result], list[str]]:
+    """The runs of ``files``, each with how it is shown and whether it is committed; and what cannot be read."""
     problems: list[str] = []
     found: list[Result] = []
     evaluations: list[tuple[str, dict[str, Any]]] = []
-    for file, shown, committed in _files(results, runs):
+    for file, shown, committed in files:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if content.get("kind") == EVALUATION:
                 evaluations.append((shown, content))
             else:
-                found.append(_result({**content, "status": _status(content, file, committed)}, shown, committed))
+                found.append(result_of({**content, "status": _status(content, file, committed)}, shown, committed))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{shown} is no record, or a damaged one, and left out ({_said(error)})")
     for shown, content in evaluations:
@@ -125,7 +132,12 @@ def _said(error: Exception) -> str:
     return f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
-def _result(content: dict[str, Any], shown: str, committed: bool) -> Result:
+def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result:
+    """The run of a record.
+
+    Raises:
+        KeyError, ValueError, TypeError, AttributeError: it is none, or damaged.
+    """
     hardware = content["hardware"]
     threads = hardware["threads"]
     return Result(
@@ -150,7 +162,8 @@ def _block(content: dict[str, Any]) -> Block:
     moments = {name: content[name] for name in ("first", "last", "best") if content.get(name)}
     for row in moments.values():
         dict(row["metrics"])  # damage is named now, not met later
-    return Block(content["protocol"], moments, content["floor"] or {})
+    history = content.get("history") or ()
+    return Block(content["protocol"], moments, content["floor"] or {}, history=history)
 
 
 def _with_evaluation(result: Result, content: dict[str, Any]) -> Result:

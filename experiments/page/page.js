@@ -37,12 +37,19 @@
     return (value) => from + (to - from) * (place(value) - place(low)) / width;
   }
 
-  // points: [step, kimg, minutes, value] each.
-  function draw(svg, label, points, column, logarithmic) {
+  const hidden = new Set();  // places of runs that are not shown
+  const colour = (run) => (run === undefined ? "var(--mark)" : `hsl(${(25 + 137.5 * run) % 360} 70% ${38 + 12 * (run % 2)}%)`);
+
+  // series: {run, points: [step, kimg, minutes, value] each} each.
+  function draw(svg, label, series, column, logarithmic) {
     svg.replaceChildren();
-    const seen = points.filter((point) => point[column] !== null && (!logarithmic || point[3] > 0));
-    if (!seen.length) return;
-    const xs = seen.map((point) => point[column]), ys = seen.map((point) => point[3]);
+    const lines = series.filter(({ run }) => !hidden.has(run)).map(({ run, points }) => ({
+      run, points: points.filter((point) => point[column] !== null && (!logarithmic || point[3] > 0))
+        .map((point) => [point[column], point[3]]),
+    })).filter(({ points }) => points.length);
+    label.textContent = "";
+    if (!lines.length) return;
+    const all = lines.flatMap(({ points }) => points), xs = all.map(([x]) => x), ys = all.map(([, y]) => y);
     const [left, right] = [Math.min(...xs), Math.max(...xs)], [low, high] = [Math.min(...ys), Math.max(...ys)];
     const x = axis(left, right, LEFT, WIDTH - RIGHT, false), y = axis(low, high, HEIGHT - BOTTOM, TOP, logarithmic);
     for (const value of ticks(low, high, logarithmic)) {
@@ -51,21 +58,30 @@
     }
     for (const value of ticks(left, right, false))
       add(svg, "text", { x: x(value), y: HEIGHT - 6, "text-anchor": "middle" }, shown(value));
-    add(svg, "path", { d: seen.map((point, i) => `${i ? "L" : "M"}${x(point[column])} ${y(point[3])}`).join("") });
-    const dot = add(svg, "circle", { r: 3, cx: x(xs.at(-1)), cy: y(ys.at(-1)) });
-    const say = (i) => {
-      dot.setAttribute("cx", x(xs[i]));
-      dot.setAttribute("cy", y(ys[i]));
-      label.textContent = `${shown(ys[i])} at ${shown(xs[i])}`;
+    for (const { run, points } of lines) {
+      const d = points.map(([a, b], i) => `${i ? "L" : "M"}${x(a)} ${y(b)}`).join("");
+      add(svg, "path", { d, style: `stroke: ${colour(run)}` });
+    }
+    const dot = add(svg, "circle", { r: 3 });
+    const say = (run, [a, b]) => {
+      dot.setAttribute("cx", x(a));
+      dot.setAttribute("cy", y(b));
+      dot.setAttribute("style", `fill: ${colour(run)}`);
+      label.textContent = `${shown(b)} at ${shown(a)}${run === undefined ? "" : `, ${data.runs[run]}`}`;
     };
+    const end = () => say(lines[0].run, lines[0].points.at(-1));
     svg.onpointermove = (event) => {
-      const box = svg.getBoundingClientRect(), at = (event.clientX - box.left) * WIDTH / box.width;
-      let nearest = 0;
-      xs.forEach((value, i) => { if (Math.abs(x(value) - at) < Math.abs(x(xs[nearest]) - at)) nearest = i; });
-      say(nearest);
+      const box = svg.getBoundingClientRect(), scale = WIDTH / box.width;
+      const [atX, atY] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+      let nearest, least = Infinity;
+      for (const { run, points } of lines) for (const point of points) {
+        const away = Math.hypot(x(point[0]) - atX, (lines.length > 1) * (y(point[1]) - atY));
+        if (away < least) [nearest, least] = [[run, point], away];
+      }
+      say(...nearest);
     };
-    svg.onpointerleave = () => say(xs.length - 1);
-    say(xs.length - 1);
+    svg.onpointerleave = end;
+    end();
   }
 
   const charts = [...document.querySelectorAll("figure[data-chart]")].map((figure) => {
@@ -76,13 +92,14 @@
   });
 
   function redraw() {
+    if (!charts.length) return;
     const over = document.querySelector("input[name=over]:checked");
     const logarithmic = document.getElementById("logarithmic");
-    for (const [svg, label, points] of charts) draw(svg, label, points, Number(over.value), logarithmic.checked);
+    for (const [svg, label, series] of charts) draw(svg, label, series, Number(over.value), logarithmic.checked);
   }
 
   for (const input of document.querySelectorAll("input[name=over], #logarithmic")) input.addEventListener("change", redraw);
-  if (charts.length) redraw();
+  redraw();
 
   for (const panel of document.querySelectorAll(".panel")) {
     const frames = data.panels[panel.dataset.panel];
@@ -93,5 +110,52 @@
     };
     slider.addEventListener("input", show);
     show();
+  }
+
+  for (const panel of document.querySelectorAll(".abreast")) {
+    const { ticks: counts, runs } = data.abreast[panel.dataset.abreast];
+    const slider = panel.querySelector("input"), said = panel.querySelector("p output");
+    const figures = new Map([...panel.querySelectorAll("figure")].map((figure) => [Number(figure.dataset.run), figure]));
+    const show = () => {
+      const count = counts[slider ? slider.value : 0];
+      said.textContent = count ? `after ${(count / 1000).toLocaleString("en")} thousand images` : "";
+      for (const { run, frames } of runs) {
+        const frame = frames.findLast(({ at }) => at <= count) ?? frames[0], figure = figures.get(run);
+        figure.querySelector("img").src = frame.source;
+        figure.querySelector("output").textContent = frame.at && frame.at !== count ? `(${frame.at / 1000})` : "";
+      }
+    };
+    slider?.addEventListener("input", show);
+    show();
+  }
+
+  const rows = [...document.querySelectorAll("tr[data-run]")];
+  for (const row of rows) {
+    const box = row.querySelector("input"), run = Number(row.dataset.run);
+    if (charts.some(([, , series]) => series.some((one) => one.run === run))) row.style.setProperty("--own", colour(run));
+    box.addEventListener("change", () => {
+      if (box.checked) hidden.delete(run); else hidden.add(run);
+      for (const figure of document.querySelectorAll(`figure[data-run="${run}"]`)) figure.hidden = !box.checked;
+      redraw();
+    });
+  }
+
+  for (const table of document.querySelectorAll(".sortable")) {
+    const heads = [...table.querySelectorAll("th")], body = table.tBodies[0];
+    heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const value = (row) => {
+        const cell = row.cells[column], text = cell.textContent;
+        return cell.className === "number" ? Number(text) : text;
+      };
+      const order = (a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");  // what is not there stands last either way
+        return (down ? -1 : 1) * (typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(y));
+      };
+      body.append(...[...body.rows].sort(order));
+    }));
   }
 })();

@@ -1,0 +1,141 @@
+"""``atelier compare``: what sets runs apart: scores, each by one protocol, cost, and the settings that differ.
+
+It imports no torch. Runs are ranked by one score alone, and only those that have it by one and the same protocol.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from datamodules.functional.files import replacing
+from experiments.compare_page import compared_page
+from experiments.compare_runs import Contender, find_contenders
+from experiments.compare_scores import ScoreColumn, chosen, departures, ranked, score_columns
+from experiments.compare_settings import differences
+from experiments.errors import UserError
+from experiments.request import Request, new_path, read_request
+from experiments.table_facts import NOTHING
+from experiments.table_render import ARROWS, Sheet, markdown, show
+
+OPTIONS = ("--by", "--out", "--runs_dir")
+ABREAST = 6  # runs whose settings stand side by side; of more, values are counted
+MOST = 60  # characters of a setting's value
+
+
+def compare(argv: Sequence[str]) -> int:
+    """Print the comparison; write it as a page where --out says so.
+
+    Raises:
+        UserError: no runs, or a score to rank by that is none of one protocol.
+    """
+    request = read_request(argv, own=OPTIONS)
+    contenders, problems = find_contenders(targets_of(request), Path(request.own.get("--runs_dir", "runs")))
+    columns = score_columns(contenders)
+    by = chosen(columns, request.own.get("--by"))
+    order = ranked(range(len(contenders)), by)
+    contenders, columns = [contenders[i] for i in order], [moved(column, order) for column in columns]
+    by = next((column for column in columns if by is not None and column.title == by.title), None)
+    apart = differences([one.settings for one in contenders])
+    out = new_path(request.own["--out"]) if "--out" in request.own else None
+    for page in (scores_sheet(contenders, columns, by, problems), settings_sheet(contenders, apart)):
+        if page.rows:
+            show(page) if sys.stdout.isatty() else print(markdown(page), end="\n\n", flush=True)
+    if out is not None:
+        text = compared_page(contenders, columns, by, apart, [*departures(columns), *problems])
+        with replacing(out) as file:
+            file.write(text.encode())
+        print(f"{len(text) / 2**20:.1f} MB: {out}")
+    return 0
+
+
+def targets_of(request: Request) -> list[str]:
+    """The runs that were named.
+
+    Raises:
+        UserError: none, or something that is no run.
+    """
+    targets = [*([] if request.target is None else [request.target]), *request.overrides]
+    if not targets:
+        raise UserError("compare needs runs: `atelier compare RUN_DIR|RECORD.json|FOLDER|EXPERIMENT ...`")
+    strange = [word for word in targets if word.startswith("-")]
+    if strange or request.configs:
+        raise UserError(f"compare has no use for {[*strange, '--config'][0]}: it takes runs, {', '.join(OPTIONS)}")
+    return targets
+
+
+def moved(column: ScoreColumn, order: Sequence[int]) -> ScoreColumn:
+    """``column`` with the runs in another ``order``."""
+    blocks = {new: column.blocks[old] for new, old in enumerate(order) if old in column.blocks}
+    return ScoreColumn(column.score, column.fields, blocks, column.number)
+
+
+def scores_sheet(
+    contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: ScoreColumn | None, problems: Sequence[str]
+) -> Sheet:
+    """Names, cost and those scores of which it is known which side is better; a page has all."""
+    numbered, shown_columns = len(contenders) > 1, [column for column in columns if column.better or column is by]
+    cells = [
+        [
+            *([str(i + 1)] if numbered else []),
+            one.name,
+            *facts(one),
+            *(text for column in shown_columns for text in scores_of(column, i, column is by)),
+        ]
+        for i, one in enumerate(contenders)
+    ]
+    head = [*(["#"] if numbered else []), "run", *FACTS]
+    for column in shown_columns:
+        arrow = ARROWS.get(column.better or "", "")
+        head += [f"{column.title} {arrow}".rstrip(), *(["best (kimg)"] if column is by else [])]
+    ranking = f", by {by.title}" if by is not None and numbered else ""
+    states = [f"{one.name}: {state}" for one in contenders if (state := state_of(one))]
+    left = [name == "run" for name in head]
+    title = f"{len(contenders)} runs{ranking}" if numbered else contenders[0].name
+    return Sheet(title, head, cells, left, [*departures(columns), *states, *problems], (), has_marks=False)
+
+
+FACTS = ("kimg", "minutes", "parameters", "on")
+
+
+def facts(one: Contender) -> list[str]:
+    """How long, how large, on what."""
+    result = one.result
+    sizes = sum(result.parameters.values())
+    return [f"{result.clock['kimg']:.4g}", f"{result.minutes:.3g}", f"{sizes:,}" if sizes else NOTHING, result.device]
+
+
+def scores_of(column: ScoreColumn, place: int, with_best: bool) -> list[str]:
+    """The last value, and where runs are ranked by it the best one with its kimg."""
+    value, best = column.value(place), column.best(place)
+    last = NOTHING if value is None else f"{value:.4g}"
+    return [last, *([NOTHING if best is None else f"{best[0]:.4g} ({best[1]:.4g})"] if with_best else [])]
+
+
+def state_of(one: Contender) -> str:
+    """What must be said of a run that is not a finished one of clean code."""
+    result = one.result
+    said = [] if result.finished else [result.status if result.share == 0 else f"{result.status}, {result.share:.0%}"]
+    return ", ".join([*said, *(["uncommitted code"] if result.dirty else [])])
+
+
+def settings_sheet(contenders: Sequence[Contender], apart: dict[str, list[str | None]]) -> Sheet:
+    """The settings that differ; of many runs, how often each value is there."""
+    few = len(contenders) <= ABREAST
+    head = ["setting", *([str(i + 1) for i in range(len(contenders))] if few else ["values"])]
+    rows = [[name, *(map(shown, values) if few else [counted(values)])] for name, values in apart.items()]
+    unknown = [one.name for one in contenders if not one.settings.values]
+    notes = [f"Settings of {', '.join(unknown)} are not known: its YAML is another by now."] if unknown else []
+    return Sheet("Settings that differ", head, rows, [True] * len(head), notes, (), has_marks=False)
+
+
+def shown(value: str | None) -> str:
+    """A setting's value."""
+    return NOTHING if value is None else value if len(value) <= MOST else f"{value[:MOST]} ..."
+
+
+def counted(values: Sequence[str | None]) -> str:
+    """Each value with how many runs have it, the most frequent first."""
+    counts = Counter(map(shown, values)).most_common()
+    parts = [f"{value} ({n})" if n > 1 else value for value, n in counts[:ABREAST]]
+    return ", ".join(parts) + (f" and {len(counts) - ABREAST} more" if len(counts) > ABREAST else "")

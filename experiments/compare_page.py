@@ -1,0 +1,117 @@
+"""The page of ``atelier compare``: a table to sort, curves over each other, pictures of several runs side by side.
+
+Curves and pictures are of the first runs in the order of the table; a row's box hides its run in both.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from experiments.compare_runs import Contender
+from experiments.compare_scores import ScoreColumn
+from experiments.page import abreast, charts, over, page, section, sortable, source, table
+
+DRAWN, PICTURED = 24, 8  # runs, at most, that have curves, and pictures
+FRAMES = 12  # pictures of a run and panel, at most
+
+Frames = dict[int, list[tuple[int, Path]]]  # by the run's place: images seen, picture
+
+
+def compared_page(
+    contenders: Sequence[Contender],
+    columns: Sequence[ScoreColumn],
+    by: ScoreColumn | None,
+    apart: Mapping[str, Sequence[str | None]],
+    notes: Sequence[str],
+) -> str:
+    """The whole page; ``apart`` are the settings that differ, ``notes`` what must be said."""
+    drawn = curves(contenders[:DRAWN], columns)
+    panels = pictures(contenders[:PICTURED])
+    ranking = f" by {by.title}" if by is not None else ""
+    data = {
+        "runs": [one.name for one in contenders],
+        "charts": list(drawn.values()),
+        "abreast": [{"ticks": ticks(frames), "runs": framed(frames)} for frames in panels.values()],
+    }
+    body = [
+        f"<h1>{len(contenders)} runs{escape(ranking)}</h1>",
+        *(f'<p class="quiet">{escape(note)}</p>' for note in notes),
+        sortable(HEAD + [column.title for column in columns], rows(contenders, columns)),
+        section("Settings that differ", settings(contenders, apart)),
+        section("Curves", over(), charts(dict(enumerate(drawn)))) if drawn else "",
+        section(
+            "Pictures", *(side_by_side(i, name, frames, contenders) for i, (name, frames) in enumerate(panels.items()))
+        ),
+    ]
+    return page(f"{len(contenders)} runs", "\n".join(body), data)
+
+
+HEAD = ["run", "status", "kimg", "minutes", "images/s", "parameters", "on"]
+
+
+def rows(contenders: Sequence[Contender], columns: Sequence[ScoreColumn]) -> list[list[object]]:
+    """A row for each run: facts and last scores."""
+    return [
+        [
+            *(one.name, one.result.status, float(one.result.clock["kimg"]), round(one.result.minutes, 2)),
+            *(speed(one), sum(one.result.parameters.values()), one.result.device),
+            *("" if (value := column.value(i)) is None else value for column in columns),
+        ]
+        for i, one in enumerate(contenders)
+    ]
+
+
+def speed(one: Contender) -> float:
+    """Images seen in a second, evaluation included."""
+    return round(1000 * one.result.clock["kimg"] / max(60 * one.result.minutes, 1e-9), 1)
+
+
+def settings(contenders: Sequence[Contender], apart: Mapping[str, Sequence[str | None]]) -> str:
+    """A column for each run."""
+    lines = [[name, *(value or "" for value in values)] for name, values in apart.items()]
+    return f'<div class="wide">{table(lines, ["", *(one.name for one in contenders)])}</div>' if lines else ""
+
+
+def curves(contenders: Sequence[Contender], columns: Sequence[ScoreColumn]) -> dict[str, list[dict[str, Any]]]:
+    """By the score's title, the courses of the runs that have one: steps, thousands of images, minutes, value."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for column in columns:
+        for place in range(len(contenders)):
+            history = column.blocks[place].history if place in column.blocks else ()
+            points = [
+                [row["d_step"], row["kimg"], round(row["seconds"] / 60, 3) if "seconds" in row else None, value]
+                for row in history
+                if (value := row["metrics"].get(column.score)) is not None and math.isfinite(value)
+            ]
+            if points:
+                found.setdefault(column.title, []).append({"run": place, "points": points})
+    return found
+
+
+def pictures(contenders: Sequence[Contender]) -> dict[str, Frames]:
+    """By the panel's name and the run's place: images seen and picture, at most ``FRAMES`` and the last."""
+    found: dict[str, Frames] = {}
+    for place, one in enumerate(contenders):
+        for name, frames in one.pictures.items():
+            found.setdefault(name, {})[place] = [*frames[: -1 : math.ceil(len(frames) / FRAMES)], frames[-1]]
+    return found
+
+
+def ticks(frames: Frames) -> list[int]:
+    """The counts of images that the slider of a panel stands at."""
+    return sorted({count for found in frames.values() for count, _ in found})
+
+
+def side_by_side(number: int, name: str, frames: Frames, contenders: Sequence[Contender]) -> str:
+    """The place of one panel's pictures."""
+    return abreast(number, name, {place: contenders[place].name for place in frames}, len(ticks(frames)))
+
+
+def framed(frames: Frames) -> list[dict[str, Any]]:
+    """What the script shows of one panel."""
+    return [
+        {"run": place, "frames": [{"at": count, "source": source(path)} for count, path in found]}
+        for place, found in frames.items()
+    ]

@@ -1,0 +1,162 @@
+"""What ``atelier compare`` is given: run directories, records, folders of either, experiments, and runs of W&B.
+
+Without torch: records are JSON, configurations YAML, pictures stay in their files. Only W&B's own files need wandb.
+"""
+
+import glob
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from experiments.catalogue import experiments
+from experiments.compare_settings import Settings, read_settings
+from experiments.errors import UserError
+from experiments.runs import find_runs_below
+from experiments.table_cells import Known, read_keys
+from experiments.table_results import RESULTS, Result, read_records
+
+EVALUATIONS = "evaluations"  # the folder of results/ that mirrors the others
+Place = tuple[Path, str, bool]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A run among others.
+
+    Args:
+        name: that no other of them has.
+        result: its record.
+        settings: its configuration.
+        folder: its run directory; None where there is only a record.
+        pictures: the last one of each panel, or all that there are, by the panel's name and images seen.
+    """
+
+    name: str
+    result: Result
+    settings: Settings = Settings()  # noqa: RUF009  # it cannot change
+    folder: Path | None = None
+    pictures: Mapping[str, Sequence[tuple[int, Path]]] = field(default_factory=dict)
+
+
+def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender], list[str]]:
+    """Those that ``targets`` name, each once, and what was left out of them and why.
+
+    Raises:
+        UserError: a target names nothing, or nothing of it can be read.
+    """
+    places = {place[0].resolve(): place for target in targets for place in find_places(target, runs)}
+    with_evaluations = [place for file, place in places.items() for place in (place, *evaluations_beside(file))]
+    found, problems = read_records(with_evaluations)
+    if not found:
+        said = f": {problems[0]}" if problems else ""
+        raise UserError(f"there is no run to compare in {' '.join(targets)}{said}")
+    known, by_shown = read_keys(), {place[1]: place for place in places.values()}
+    contenders = []
+    for result in found:
+        file, _, committed = by_shown[result.path]
+        folder = None if committed else file.parent
+        try:
+            settings = settings_of_run(file.parent) if folder else settings_of_record(result, known)
+        except (OSError, ValueError) as error:
+            problems.append(f"the configuration of {result.path} cannot be read ({error})")
+            settings = Settings()
+        pictures = panels(file.parent / "samples") if folder else beside(file)
+        contenders.append(Contender("", result, settings, folder, pictures))
+    return named(contenders), problems
+
+
+def find_places(target: str, runs: Path) -> Iterator[Place]:
+    """The records that ``target`` names: each file, how it is shown, and whether it is a committed one.
+
+    Raises:
+        UserError: there are none.
+    """
+    if glob.has_magic(target):
+        matches = sorted(glob.glob(target, recursive=True))
+        if not matches:
+            raise UserError(f"nothing matches {target}")
+        for match in matches:
+            yield from places_at(Path(match), strict=False)
+    elif Path(target).exists():
+        yield from places_at(Path(target), strict=True)
+    elif target in experiments():
+        stem, name = target.split("/")
+        yield from (place for file in sorted((RESULTS / stem).glob(f"{name}-s*.json")) for place in places_at(file))
+        yield from (place for folder in find_runs_below(runs / target) for place in places_at(folder))
+    else:
+        raise UserError(f"there is no run at {target}: give run directories, records, or an experiment's name")
+
+
+def places_at(path: Path, strict: bool = True) -> Iterator[Place]:
+    """The records of a file, of a run directory, or of a folder of either.
+
+    Raises:
+        UserError: there is none and ``strict`` asks for some.
+    """
+    if path.is_file():
+        if path.suffix == ".json":
+            yield path, path.as_posix(), path.name != "record.json"
+        elif strict:
+            raise UserError(f"{path} is no record: those end in .json")
+        return
+    if (path / "config.yaml").is_file():
+        yield path / "record.json", (path / "record.json").as_posix(), False
+        return
+    inside = [place for folder in find_runs_below(path) for place in places_at(folder)]
+    inside += [] if inside else [place for file in sorted(path.rglob("*.json")) for place in places_at(file)]
+    if not inside and strict:
+        raise UserError(f"{path} holds no run and no record")
+    yield from inside
+
+
+def evaluations_beside(file: Path) -> Iterator[Place]:
+    """The evaluation of the run whose committed record is ``file``, where there is one."""
+    other = file.parent.parent / EVALUATIONS / file.parent.name / file.name
+    if file.name != "record.json" and other.is_file():
+        yield other, other.as_posix(), True
+
+
+def settings_of_run(folder: Path) -> Settings:
+    """Those in force in a run directory: of its last config.yaml."""
+    files = sorted(folder.glob("config-*.yaml"), key=lambda path: (len(path.name), path.name))
+    return read_settings([folder / "config.yaml", *files][-1].read_text(encoding="utf-8"), whole=True)
+
+
+def settings_of_record(result: Result, known: Mapping[str, Known]) -> Settings:
+    """Those of its experiment's YAML, where that is still what was run; none elsewhere."""
+    file = experiments().get(result.experiment)
+    if file is None or result.experiment not in known or known[result.experiment].key != result.key:
+        return Settings()
+    return read_settings(file.read_text(encoding="utf-8"), whole=False)
+
+
+def panels(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    """The pictures NAME-COUNT.png of ``folder`` by name: images seen and file, in order."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(folder.glob("*.png")):
+        name, _, count = path.stem.rpartition("-")
+        if count.isdecimal():
+            found.setdefault(name, []).append((int(count), path))
+    return found
+
+
+def beside(file: Path) -> dict[str, list[tuple[int, Path]]]:
+    """The pictures that lie beside a committed record: of its end."""
+    found = {"samples": file.with_suffix(".png")} | {
+        path.stem.removeprefix(f"{file.stem}-"): path for path in sorted(file.parent.glob(f"{file.stem}-*.png"))
+    }
+    return {name: [(0, path)] for name, path in found.items() if path.is_file()}
+
+
+def named(contenders: Sequence[Contender]) -> list[Contender]:
+    """``contenders`` with names: experiment and seed; the same ones also say when they began, or where they lie."""
+    results = [one.result for one in contenders]
+    short = [f"{result.experiment}, seed {result.seed}" for result in results]
+    longer = [f"{name}, {result.started[0][:19]}" for name, result in zip(short, results, strict=True)]
+    for i, result in enumerate(results):
+        if Counter(longer)[longer[i]] > 1:
+            longer[i] = f"{short[i]}, {result.path}"
+    counts = Counter(short)
+    names = [a if counts[a] == 1 else b for a, b in zip(short, longer, strict=True)]
+    return [replace(one, name=name) for one, name in zip(contenders, names, strict=True)]

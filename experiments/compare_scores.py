@@ -1,0 +1,131 @@
+"""Scores of several runs side by side; none shares a column with one of another protocol. Without torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.compare_runs import Contender
+from experiments.errors import UserError, did_you_mean
+from experiments.table_results import Block, is_generative
+from lightning_modules.metrics.directions import better
+from lightning_modules.metrics.protocol import matters
+
+Fields = Mapping[str, Any]
+
+
+@dataclass
+class ScoreColumn:
+    """One score by one protocol.
+
+    Args:
+        score: its name in the records.
+        fields: of the protocol, those that it hangs on.
+        blocks: where each of the runs has it, by the run's place.
+        number: among the columns of this score, from 1; 0 where there is one.
+    """
+
+    score: str
+    fields: dict[str, Any]
+    blocks: dict[int, Block] = field(default_factory=dict)
+    number: int = 0
+
+    @property
+    def title(self) -> str:
+        """The score's name; with a number where there are several protocols."""
+        return f"{self.score} [{self.number}]" if self.number else self.score
+
+    @property
+    def better(self) -> str | None:
+        """ "lower" or "higher"; None where nobody knows."""
+        return better(self.score)
+
+    def value(self, place: int, of: str = "last") -> float | None:
+        """That of the run at ``place``; None where it has none, or one that was not finite."""
+        return self.blocks[place].scores(of).get(self.score) if place in self.blocks else None
+
+    def best(self, place: int) -> tuple[float, float] | None:
+        """Value and kimg of the best checkpoint by this score, where the run at ``place`` has kept one."""
+        moment = self.blocks[place].moments.get("best", {}) if place in self.blocks else {}
+        value = moment.get("metrics", {}).get(self.score)
+        return None if value is None or moment.get("by") != self.score else (value, moment["kimg"])
+
+
+def score_columns(contenders: Sequence[Contender]) -> list[ScoreColumn]:
+    """A column for each score and protocol; those that most runs have come first."""
+    found: dict[str, list[ScoreColumn]] = {}
+    for place, one in enumerate(contenders):
+        for block in one.result.blocks:
+            for score in block.scores("last"):
+                columns, fields = found.setdefault(score, []), fields_of(block, score)
+                column = next((column for column in columns if alike(column.fields, fields)), None)
+                if column is None:
+                    columns.append(column := ScoreColumn(score, fields))
+                column.fields |= {name: value for name, value in fields.items() if column.fields.get(name) is None}
+                column.blocks.setdefault(place, block)
+    for columns in found.values():
+        columns.sort(key=lambda column: -len(column.blocks))
+        for i, column in enumerate(columns if len(columns) > 1 else (), 1):
+            column.number = i
+    return sorted((column for columns in found.values() for column in columns), key=lambda column: -len(column.blocks))
+
+
+def fields_of(block: Block, score: str) -> dict[str, Any]:
+    """What ``score`` hangs on of the protocol of ``block``, but for which checkpoint it is of."""
+    protocol = block.protocol
+    if is_generative(protocol):
+        fields = {name: protocol[name] for name in matters(score) if name != "checkpoint"}
+        return fields | {"evaluations": block.evaluations}
+    fields = {name: value for name, value in protocol.items() if name != "checkpoint"}
+    pairs = score.rpartition("/")[0]
+    data = fields.get("data")
+    return {**fields, "data": data[pairs]} if isinstance(data, Mapping) and pairs in data else fields
+
+
+def alike(a: Fields, b: Fields) -> bool:
+    """Whether two protocols are one: a field that says nothing, as of a method without weights, is any."""
+    return all(None in (a.get(name), b.get(name)) or a[name] == b[name] for name in a.keys() | b.keys())
+
+
+def departures(columns: Sequence[ScoreColumn]) -> list[str]:
+    """What sets the protocols of each score apart that was measured by several, a sentence each."""
+    said = []
+    for first in (column for column in columns if column.number == 1):
+        for other in (c for c in columns if c.score == first.score and c.number > 1):
+            apart = [
+                f"{name} {other.fields.get(name)}, not {first.fields.get(name)}"
+                for name in first.fields
+                if not alike({name: first.fields[name]}, {name: other.fields.get(name)})
+            ]
+            said.append(f"{other.title} was measured otherwise than {first.title}: {'; '.join(apart)}.")
+    return said
+
+
+def chosen(columns: Sequence[ScoreColumn], by: str | None) -> ScoreColumn | None:
+    """The column that runs are ranked by: the one called ``by``, else the first whose better side is known.
+
+    Raises:
+        UserError: there is no such column, or its score was measured by several protocols.
+    """
+    if by is None:
+        return next((column for column in columns if column.better), None)
+    found = [column for column in columns if by in (column.title, column.score)]
+    if not found:
+        known = [column.title for column in columns]
+        raise UserError(f"no run has a score {by}: {did_you_mean(by, known, 'there are ' + ', '.join(known))}")
+    if len(found) > 1:
+        raise UserError(
+            f"{by} was measured by {len(found)} protocols, whose values are not to be ranked together: name one of "
+            f"them, such as --by '{found[0].title}' ({departures(found)[0].rstrip('.')})"
+        )
+    return found[0]
+
+
+def ranked(places: Sequence[int], column: ScoreColumn | None) -> list[int]:
+    """``places`` by ``column``, the best first; those without a value keep their order behind them."""
+    if column is None or column.better is None:
+        return list(places)
+    sign = 1 if column.better == "lower" else -1
+    values = {place: column.value(place) for place in places}
+    having = [place for place, value in values.items() if value is not None]
+    having.sort(key=lambda place: sign * (values[place] or 0))
+    return [*having, *(place for place, value in values.items() if value is None)]

@@ -1,0 +1,17 @@
+"""Which way a score is better, by its name. Standard library alone, so that comparisons need no torch."""
+
+LOWER = (
+    *("fid", "fid_first", "intra_fid", "kid", "nn_ratio", "swd", "spectrum", "reverse_kl", "path_length"),
+    *("nll", "mae", "lpips", "sad", "mse", "grad", "conn", "patches", "colour", "texture", "shape", "jsd"),
+)
+HIGHER = (
+    *("is", "is_first", "precision", "recall", "density", "coverage", "modes", "high_quality", "confident"),
+    *("psnr", "ssim", "ms_ssim", "accuracy", "recall_macro", "f1_macro", "layout", "asked", "asked_min"),
+    *("detail", "elbo", "active_units"),
+)
+SIDES = {**dict.fromkeys(LOWER, "lower"), **dict.fromkeys(HIGHER, "higher")}
+
+
+def better(score: str) -> str | None:
+    """ "lower" or "higher" for ``score`` such as ``set5-x2/psnr@y``, whatever it was measured on; None if unknown."""
+    return SIDES.get(score.rpartition("/")[2].split("@")[0])

@@ -1,0 +1,214 @@
+"""``atelier compare``: what sets runs apart, no score ranked beside one of another protocol, and no torch."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import needs_browser, opened
+from command_line import place, refused
+from PIL import Image
+
+from experiments.cli import main
+from experiments.compare_settings import Settings, differences, flat
+from experiments.table_file import read_table, tables
+from lightning_modules.metrics.directions import better
+
+pytestmark = pytest.mark.usefixtures(place.__name__)
+PROTOCOL: dict[str, Any] = {
+    "data": "digits",
+    "data_sha256": "0",
+    "resolution": "1x8x8",
+    "resize": "none",
+    "extractor": "toy",
+    "extractor_sha256": "0",
+    "reference_split": "train",
+    "reference_count": 100,
+    "fakes": 100,
+}
+
+
+def row(kimg: float, fid: float) -> dict[str, Any]:
+    return {"d_step": 100 * kimg, "kimg": kimg, "seconds": 60 * kimg, "metrics": {"fid@toy": fid, "odd": 1.0}}
+
+
+def record(fids: list[float], **changed: Any) -> dict[str, Any]:
+    history = [row(float(k), fid) for k, fid in enumerate(fids)]
+    best = min(history, key=lambda one: one["metrics"]["fid@toy"])
+    block = {"protocol": PROTOCOL | changed.pop("protocol", {}), "floor": None, "first": history[0]}
+    block |= {"last": history[-1], "best": {"by": "fid@toy", **best}, "history": history}
+    clock = {"d_step": 100, "g_step": 100, "kimg": float(len(fids) - 1), "total_d_steps": 100}
+    return {
+        **{"experiment": "gan/toy", "key": "1", "seed": 0, "status": "finished", "started": ["2026-01-01T00:00:00"]},
+        **{"wall_seconds": 120.0, "clock": clock, "code": {"dirty": False}, "scores": [block]},
+        **{"hardware": {"gpu": None, "threads": 1}, "cost": {"parameters": {"G": 1000, "D": 24}}},
+        **changed,
+    }
+
+
+def run(name: str, fids: list[float], config: str = "model: {width: 4}", **changed: Any) -> str:
+    """A run directory as training leaves it."""
+    folder = Path("runs/gan/toy") / name
+    (folder / "samples").mkdir(parents=True)
+    (folder / "config.yaml").write_text(config)
+    (folder / "record.json").write_text(json.dumps(record(fids, **changed)))
+    for k in range(len(fids)):
+        Image.new("L", (20, 20), 40 * k).save(folder / f"samples/samples-{1000 * k:09d}.png")
+    return str(folder)
+
+
+def said(capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["compare", *words]) == 0
+    return capfd.readouterr().out
+
+
+def cells(text: str, number: int) -> list[str]:
+    """Those of the row that begins with ``number``."""
+    [line] = [line for line in text.splitlines() if line.startswith(f"| {number} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_best_comes_first_beside_its_best_checkpoint_and_what_it_cost(capfd) -> None:
+    a, b = run("a", [9.0, 3.0, 4.0]), run("b", [9.0, 5.0, 2.0], seed=1)
+    text = said(capfd, a, b)
+    assert cells(text, 1) == ["1", "gan/toy, seed 1", "2", "2", "1,024", "1 thread", "2", "2 (2)"]
+    assert cells(text, 2)[1:2] + cells(text, 2)[-2:] == ["gan/toy, seed 0", "4", "3 (1)"]
+    assert "odd" not in text  # nobody knows which side is better
+    assert "Settings that differ" not in text
+
+
+def test_runs_of_other_protocols_have_columns_of_their_own_and_are_not_ranked(capfd) -> None:
+    a, b = run("a", [3.0]), run("b", [2.0], protocol={"fakes": 50}, seed=1)
+    run("c", [4.0], seed=2)
+    text = said(capfd, "runs/gan/toy/*")
+    assert [cells(text, i + 1)[1] for i in range(3)] == ["gan/toy, seed 0", "gan/toy, seed 2", "gan/toy, seed 1"]
+    assert cells(text, 3)[6:] == ["–", "–", "2"]
+    assert "fid@toy [2] was measured otherwise than fid@toy [1]: fakes 50, not 100." in text
+    assert "name one of them, such as --by 'fid@toy [1]'" in refused(capfd, "compare", a, b, "--by", "fid@toy")
+    assert cells(said(capfd, a, b, "--by", "fid@toy [2]"), 1)[1] == "gan/toy, seed 1"
+    assert "no run has a score kid: there are fid@toy" in refused(capfd, "compare", a, "--by", "kid")
+
+
+def test_what_differs_in_the_configurations(capfd) -> None:
+    parts = ("model: {{class_path: a.GAN, init_args: {{width: {}, losses: [{{class_path: b.{}}}]}}}}").format
+    a, b = run("a", [3.0], parts(4, "BCE")), run("b", [2.0], parts("1e1", "Hinge"), seed=1)
+    text = said(capfd, b, a)
+    assert "| model.width | 10 | 4 |" in text
+    assert "| model.losses.BCE | – | BCE |" in text
+    many = [run(f"m{i}", [1.0], parts(i % 2, "BCE"), seed=i + 2) for i in range(8)]
+    assert "| model.width | 0 (4), 1 (4) |" in said(capfd, *many)
+
+
+def test_a_score_is_better_on_the_side_that_every_table_says() -> None:
+    stated = [(column.score, column.better) for file in tables().values() for column in read_table(file).columns]
+    assert len(stated) > 50
+    assert [(score, side) for score, side in stated if better(score) not in (side, None)] == []
+    assert {score for score, _ in stated if better(score) is None} == set()
+
+
+def test_settings_by_hand() -> None:
+    loss = {"class_path": "x.R1", "init_args": {"weight": 2.0, "off": None}}
+    assert flat({"model": {"class_path": "a.b.GAN", "init_args": {"z": [1, 2], "penalties": [loss, loss]}}}) == {
+        **{"model": "GAN", "model.z": "[1, 2]", "model.penalties.R1": "R1", "model.penalties.R1.weight": "2"},
+        **{"model.penalties.R1-2": "R1", "model.penalties.R1-2.weight": "2"},
+    }
+    assert flat({"seed_everything": 1, "data": {"a": "1e-3", "b": True}}) == {"data.a": "0.001", "data.b": "true"}
+    whole, part = Settings({"a": "1", "b": "2"}, True), Settings({"a": "3"})
+    assert differences([whole, part]) == {"a": ["1", "3"]}  # b may be 2 by default
+    assert differences([whole, Settings({"a": "1"}, True)]) == {"b": ["2", None]}
+    deep = [Settings({"m.net": "A", "m.net.w": "1"}, True), Settings({"m.net": "B", "m.net.v": "2"}, True)]
+    assert differences(deep) == {"m.net": ["A, w 1", "B, v 2"]}
+    two = [Settings({"m.net": "A", "m.net.w": w}, True) for w in "12"]
+    assert differences([*two, deep[1]])["m.net.w"] == ["1", "2", None]
+
+
+def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
+    run("a", [3.0], status="running"), run("b", [2.0], seed=1, code={"dirty": True})
+    damaged = Path(run("c", [2.0], seed=2)) / "record.json"
+    damaged.write_text("{")
+    text = said(capfd, "runs")
+    assert "c/record.json is no record, or a damaged one, and left out" in text
+    assert "gan/toy, seed 0: cut off, 100%" in text or "gan/toy, seed 0: running, 100%" in text
+    assert "gan/toy, seed 1: uncommitted code" in text
+    assert "2 runs" in text
+    assert "there is no run to compare in" in refused(capfd, "compare", str(damaged))
+    (Path("runs/gan/toy/a") / "config.yaml").write_text("a: [")
+    assert "the configuration of runs/gan/toy/a/record.json cannot be read (no valid YAML)" in said(capfd, "runs")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "compare needs runs"),
+        (["nowhere"], "there is no run at nowhere: give run directories, records, or an experiment's name"),
+        (["no*where"], "nothing matches no*where"),
+        (["tiny.yaml"], "tiny.yaml is no record"),
+        (["empty"], "empty holds no run and no record"),
+        (["runs", "--data.size", "3"], "compare has no use for --data.size"),
+        (["runs", "--out", "tiny.yaml"], "tiny.yaml exists and is not overwritten"),
+    ],
+)
+def test_bad_input_is_one_sentence(words: list[str], sentence: str, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    run("a", [3.0])
+    assert sentence in refused(capfd, "compare", *words)
+
+
+def test_committed_results_bring_their_pictures_evaluations_and_settings(capfd) -> None:
+    text = said(capfd, "gan/dcgan_mnist32", "vae/vae_mnist32", "--out", "page.html")
+    assert "fid@mnist-cnn" in text
+    assert "kid@mnist-cnn" in text
+    assert "| model | GAN | VAE |" in text
+    assert Path("page.html").read_text().count("data:image/png") >= 2
+
+
+def test_two_hundred_runs_in_two_seconds_without_torch() -> None:
+    for i in range(200):
+        run(f"r{i}", [9.0 - j for j in range(6)], f"model: {{width: {i}}}", seed=i)
+    code = """
+import sys
+from experiments.cli import main
+assert main(["compare", "runs"]) == 0
+assert not {"torch", "lightning", "jsonargparse", "wandb", "numpy"} & set(sys.modules)
+"""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "200 runs, by fid@toy" in done.stdout
+    assert time.perf_counter() - start < 10  # 2 s where nothing else runs
+
+
+@needs_browser
+def test_in_a_browser_it_sorts_hides_and_moves() -> None:
+    run("a", [9.0, 3.0, 4.0]), run("b", [8.0, 5.0], seed=1), run("c", [7.0], protocol={"fakes": 50}, seed=2)
+    assert main(["compare", "runs", "--out", "page.html"]) == 0
+    with opened(Path("page.html")) as page:
+        names = page.locator("tbody td:nth-child(2)")
+        assert names.all_inner_texts() == ["gan/toy, seed 0", "gan/toy, seed 1", "gan/toy, seed 2"]
+        page.get_by_role("button", name="kimg").click()
+        assert names.all_inner_texts()[0] == "gan/toy, seed 2"
+        page.get_by_role("button", name="fid@toy [1]").click()
+        page.get_by_role("button", name="fid@toy [1]").click()
+        assert names.all_inner_texts() == ["gan/toy, seed 1", "gan/toy, seed 0", "gan/toy, seed 2"]
+
+        chart = page.locator("figure[data-chart]").filter(has_text="fid@toy [1]")
+        assert chart.locator("path").count() == 2
+        assert chart.locator("output").inner_text() == "4 at 2, gan/toy, seed 0"
+        page.get_by_label("minutes").check()
+        page.get_by_label("gan/toy, seed 0", exact=True).uncheck()
+        assert chart.locator("path").count() == 1
+        assert chart.locator("output").inner_text() == "5 at 1, gan/toy, seed 1"
+        assert page.locator(".abreast figure:visible").count() == 2
+
+        slider, said = page.locator(".abreast input"), page.locator(".abreast p output")
+        assert said.inner_text() == "after 2 thousand images"
+        picture = page.locator(".abreast img").nth(1)
+        last = picture.get_attribute("src")
+        slider.press("ArrowLeft")
+        assert picture.get_attribute("src") == last  # that run ended there
+        slider.press("ArrowLeft")
+        assert picture.get_attribute("src") != last
+        assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        page.screenshot(path="page.png", full_page=True)
