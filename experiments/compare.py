@@ -57,7 +57,7 @@ def targets_of(request: Request) -> list[str]:
     """
     targets = [*([] if request.target is None else [request.target]), *request.overrides]
     if not targets:
-        raise UserError("compare needs runs: `atelier compare RUN_DIR|RECORD.json|FOLDER|EXPERIMENT ...`")
+        raise UserError("compare needs runs: `atelier compare RUN_DIR|RECORD.json|FOLDER|EXPERIMENT|WANDB_RUN ...`")
     strange = [word for word in targets if word.startswith("-")]
     if strange or request.configs:
         raise UserError(f"compare has no use for {[*strange, '--config'][0]}: it takes runs, {', '.join(OPTIONS)}")

@@ -1,6 +1,6 @@
 """What ``atelier compare`` is given: run directories, records, folders of either, experiments, and runs of W&B.
 
-Without torch: records are JSON, configurations YAML, pictures stay in their files. Only W&B's own files need wandb.
+Without torch: records are JSON, configurations YAML, pictures stay in their files. Only what W&B wrote needs wandb.
 """
 
 import glob
@@ -10,13 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from experiments.catalogue import experiments
-from experiments.compare_settings import Settings, read_settings
+from experiments.compare_settings import Settings, flat, read_settings
 from experiments.errors import UserError
 from experiments.runs import find_runs_below
 from experiments.table_cells import Known, read_keys
-from experiments.table_results import RESULTS, Result, read_records
+from experiments.table_results import RESULTS, Result, read_records, result_of
+from experiments.wandb_runs import LoggedRun, find_files, read_offline, read_project
 
 EVALUATIONS = "evaluations"  # the folder of results/ that mirrors the others
+PROJECT = "wandb:"  # before the name of a W&B project
 Place = tuple[Path, str, bool]
 
 
@@ -45,10 +47,13 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
     Raises:
         UserError: a target names nothing, or nothing of it can be read.
     """
-    places = {place[0].resolve(): place for target in targets for place in find_places(target, runs)}
+    given = [target for target in targets if not is_logged(target)]
+    places = {place[0].resolve(): place for target in given for place in find_places(target, runs)}
     with_evaluations = [place for file, place in places.items() for place in (place, *evaluations_beside(file))]
     found, problems = read_records(with_evaluations)
-    if not found:
+    logged, more = find_logged([target for target in targets if is_logged(target)])
+    problems += more
+    if not found and not logged:
         said = f": {problems[0]}" if problems else ""
         raise UserError(f"there is no run to compare in {' '.join(targets)}{said}")
     known, by_shown = read_keys(), {place[1]: place for place in places.values()}
@@ -63,7 +68,44 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
             settings = Settings()
         pictures = panels(file.parent / "samples") if folder else beside(file)
         contenders.append(Contender("", result, settings, folder, pictures))
-    return named(contenders), problems
+    return named([*contenders, *logged]), problems
+
+
+def is_logged(target: str) -> bool:
+    """Whether ``target`` is a run, or a project, as W&B has it."""
+    path = Path(target)
+    return target.startswith(PROJECT) or path.suffix == ".wandb" or (path.is_dir() and bool(find_files(path)))
+
+
+def find_logged(targets: Sequence[str]) -> tuple[list[Contender], list[str]]:
+    """The runs that W&B has, and what was left out of them and why.
+
+    Raises:
+        UserError: a project cannot be had.
+    """
+    found: list[Contender] = []
+    problems: list[str] = []
+    for target in targets:
+        try:
+            runs = logged_runs(target)
+        except (OSError, ValueError) as error:
+            raise UserError(str(error)) from error
+        for run in runs:
+            try:
+                result = result_of(run.record(), f"{target}, {run.id}", False)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                problems.append(f"{target}, {run.id}, is left out ({error})")
+                continue
+            found.append(Contender("", result, Settings(flat(run.config), whole=True), None, run.pictures()))
+    return found, problems
+
+
+def logged_runs(target: str) -> list[LoggedRun]:
+    """The runs of a W&B project, or of the offline files at ``target``."""
+    if target.startswith(PROJECT):
+        return read_project(target.removeprefix(PROJECT))
+    path = Path(target)
+    return [read_offline(file) for file in (find_files(path) if path.is_dir() else [path])]
 
 
 def find_places(target: str, runs: Path) -> Iterator[Place]:
@@ -72,7 +114,7 @@ def find_places(target: str, runs: Path) -> Iterator[Place]:
     Raises:
         UserError: there are none.
     """
-    if glob.has_magic(target):
+    if glob.has_magic(target) and not Path(target).exists():
         matches = sorted(glob.glob(target, recursive=True))
         if not matches:
             raise UserError(f"nothing matches {target}")

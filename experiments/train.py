@@ -145,7 +145,7 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
             cli.config_init.record.close(trainer, cli.model)
         say(f"{show(run.path)} is finished already{asked_length(cli)}")
         return 0
-    for line in summary(cli, run):
+    for line in [*summary(cli, run), *logged(trainer)]:
         say(line)
     return 0
 
@@ -187,6 +187,11 @@ def summary(cli: AtelierCLI, run: RunDirectory) -> list[str]:
     record = cli.config_init.record
     lines = record.summary() if record is not None else []
     return [*lines, f"run directory: {show(run.path)}"]
+
+
+def logged(trainer: L.Trainer) -> list[str]:
+    """What the loggers have to say of where they wrote."""
+    return [line for logger in trainer.loggers if isinstance(logger, RunLogger) for line in logger.summary()]
 
 
 def show(path: Path) -> str:

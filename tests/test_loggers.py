@@ -1,12 +1,17 @@
 """Where a run's numbers go: inside its directory, whole, and to a server only where a key is configured."""
 
 import json
+import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import wandb
-from command_line import fit, place, rows
+from command_line import fit, place, refused, rows
+from PIL import Image
 
+from experiments.cli import main
+from experiments.wandb_runs import find_files, read_offline, read_project
 from lightning_modules.callbacks.loggers import JsonlLogger, Run, wandb_key_configured
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -27,6 +32,83 @@ def test_wandb_stays_inside_the_run_and_knows_the_configuration(monkeypatch):
         assert said in content
     assert {p.name for p in Path.cwd().iterdir()} == {"tiny.yaml", "wandb.yaml", "runs"}
     assert set(Path.home().iterdir()) == before
+
+
+WANDB = "lightning_modules.callbacks.loggers.AtelierWandbLogger"
+BOTH = ["--trainer.logger", f"[{{class_path: {WANDB}, init_args: {{artifacts: true}}}}]"]
+
+
+def test_an_offline_run_is_read_back(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sizes = [f"--model.{player}.size" for player in ("generator", "discriminator")]
+    of_32 = [word for name in (*sizes, "--data.size") for word in (name, "32")]
+    run = fit(*BOTH, *of_32, "--evaluation.extractor", "digits-cnn", "--evaluation.fakes", "20")
+    wandb.teardown()
+    segment = next(run.glob("wandb/offline-run-*"))
+    assert f"Weights & Biases: wandb sync runs/tiny/{run.name}/wandb/{segment.name}" in capfd.readouterr().out
+    [file] = find_files(run / "wandb")
+    found = read_offline(file)
+    record = json.loads((run / "record.json").read_text())
+    assert (found.name, found.group, record["run"], record["wandb"]) == (run.name, "tiny", run.name, [found.id])
+    assert found.config["model"]["init_args"]["ema"]["half_life_kimg"] == 1
+    history = record["scores"][0]["history"]
+    assert len(history) == 3
+    fids = [row["metrics"]["fid@digits-cnn"] for row in history]
+    [block] = found.record()["scores"]
+    assert [row["metrics"]["fid@digits-cnn"] for row in block["history"]] == fids
+    assert found.summary["val/fid@digits-cnn"] == {"min": min(fids), "last": fids[-1]}
+    pictures = found.pictures()["samples"]
+    assert [count for count, _ in pictures] == [0, 16, 32]
+    for (_, logged), own in zip(pictures, sorted((run / "samples").glob("*.png")), strict=True):
+        with Image.open(logged) as a, Image.open(own) as b:
+            assert a.tobytes() == b.tobytes()
+    assert {"scores", "record"} <= found.summary.keys()
+    assert b"last.ckpt" in file.read_bytes()  # the artifact
+
+    assert main(["compare", str(run), str(segment)]) == 0
+    said = capfd.readouterr().out
+    assert said.count(f"| {fids[-1]:.4g} |") == 2
+    assert "Settings that differ" not in said
+
+
+def test_segments_of_a_resumed_run_are_of_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = fit(*BOTH, "--clock.g_steps", "2")
+    assert main(["fit", "--resume", str(run), "--clock.g_steps", "4"]) == 0
+    wandb.teardown()
+    found = [read_offline(file) for file in find_files(run / "wandb")]
+    assert [one.group for one in found] == ["tiny"] * 2
+    assert [one.name for one in found] == [run.name] * 2
+    assert json.loads((run / "record.json").read_text())["wandb"] == [one.id for one in found]
+
+
+def test_what_is_no_file_of_wandb_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("a.wandb").write_bytes(b"words")
+    assert "a.wandb is no file of Weights & Biases" in refused(capfd, "compare", "a.wandb")
+    Path("a.wandb").write_bytes(b":W&B\x00\x00\x00" + bytes(3))
+    assert "a.wandb, , is left out (the W&B run holds no record" in refused(capfd, "compare", "a.wandb").replace(
+        "run  h", "run h"
+    )
+
+
+def test_a_project_is_read_through_its_api() -> None:
+    class Run:
+        id, name, group, config = "1", "n", None, {"a": 1}
+        summary: ClassVar = {"x": 2}
+
+        def scan_history(self) -> list[dict[str, int]]:
+            return [{"kimg": 1}]
+
+    class Api:
+        def runs(self, path: str) -> list[Run]:
+            if path != "us/project":
+                raise LookupError("not found")
+            return [Run()]
+
+    [run] = read_project("us/project", Api())
+    assert (run.id, run.group, run.history, run.summary) == ("1", "", [{"kimg": 1}], {"x": 2})
+    with pytest.raises(ValueError, match=re.escape("gives no runs of them/other (not found)")):
+        read_project("them/other", Api())
 
 
 def test_wandb_is_online_only_where_a_key_is_configured(monkeypatch, tmp_path):

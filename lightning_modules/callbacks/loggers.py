@@ -23,6 +23,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_modules.metrics.directions import better
+
 
 @dataclass(frozen=True)
 class Run:
@@ -45,6 +47,13 @@ class RunLogger(ABC):
     @abstractmethod
     def open(self, run: Run) -> None:
         """Begin, or go on, to write into ``run``'s directory; called once, by rank 0."""
+
+    def keep(self, record: Mapping[str, Any]) -> None:  # noqa: B027  # most have the file
+        """Take the run's record as it stands; called by rank 0 whenever that is written."""
+
+    def summary(self) -> list[str]:
+        """What is to be said of it at the end of a run."""
+        return []
 
 
 class JsonlLogger(RunLogger, Logger):
@@ -106,6 +115,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         mode: "auto" is online where a key is configured and offline elsewhere; WANDB_MODE has the say over "auto".
         project: the W&B project.
         entity: the W&B team or user; None is the key's own.
+        artifacts: give W&B the last and the best checkpoint, too.
 
     Raises:
         ValueError: wandb is not installed.
@@ -116,13 +126,17 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         mode: Literal["auto", "online", "offline"] = "auto",
         project: str = "atelier",
         entity: str | None = None,
+        artifacts: bool = False,
     ) -> None:
         if importlib.util.find_spec("wandb") is None:
             raise ValueError("wandb is not installed: pip install wandb, or give --trainer.logger false")
         super().__init__(project=project, entity=entity, log_model=False)
         del self._wandb_init["anonymous"]  # W&B warns of the mere word
-        self.mode = mode
+        self.mode, self.artifacts = mode, artifacts
         self._run: Run | None = None
+        self._staged: Path | None = None  # where an offline run lies
+        self._defined: set[str] = set()
+        self._record: Mapping[str, Any] = {}
 
     @property
     @rank_zero_experiment
@@ -148,6 +162,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             "dir": str(run.directory),
             "name": run.directory.name,
             "group": run.experiment,
+            "job_type": "fit",
             "tags": [run.experiment.split("/")[0]],
             "config": run.config,
             "id": _remembered_id(run.directory) if online else None,
@@ -159,6 +174,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         except wandb.errors.Error as error:
             raise ConnectionError(f"Weights & Biases does not answer ({error}): set WANDB_MODE=offline") from error
         self.experiment.define_metric("*", step_metric="kimg", step_sync=True)
+        self._staged = None if online else Path(self.experiment.dir).parent
 
     def chosen_mode(self) -> str:
         """ "online" or "offline" (or what WANDB_MODE says)."""
@@ -171,11 +187,59 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         """Nothing: the whole configuration went with ``open``."""
 
     @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """End W&B's run, so that the next one of this process is another."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """As the base does; W&B's summary has the best value of a score too, where it is known which side that is."""
+        for name in metrics.keys() - self._defined:
+            self._defined.add(name)
+            side = better(name) if name.startswith("val/") else None
+            if side is not None:
+                best = {"lower": "min", "higher": "max"}[side]
+                self.experiment.define_metric(name, step_metric="kimg", step_sync=True, summary=f"{best},last")
+        super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Put it into W&B's summary, without the scores' history, which W&B has itself."""
         if self._run is not None:
+            blocks = [{key: part for key, part in block.items() if key != "history"} for block in record["scores"]]
+            self._record = {**record, "scores": blocks}
+            self.experiment.summary["record"] = self._record
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Add the table of scores and the checkpoints, and end W&B's run: the next one of this process is another."""
+        if self._run is not None:
+            self._add_scores()
+            if self.artifacts:
+                self._add_checkpoints(self._run)
             self.experiment.finish(exit_code=0 if status == "success" else 1)
             self._run = self._experiment = None
+
+    def summary(self) -> list[str]:
+        """How an offline run is sent."""
+        return [] if self._staged is None else [f"Weights & Biases: wandb sync {os.path.relpath(self._staged)}"]
+
+    def _add_scores(self) -> None:
+        """A line for each score: first, best and last value, what real images score, by which protocol."""
+        import wandb
+
+        lines = []
+        for block in self._record.get("scores", ()):
+            moments = [(block.get(name) or {}).get("metrics", {}) for name in ("first", "best", "last")]
+            floor, protocol = block.get("floor") or {}, json.dumps(block["protocol"], sort_keys=True)
+            lines += [[name, *(m.get(name) for m in moments), floor.get(name), protocol] for name in moments[-1]]
+        if lines:
+            head = ["score", "first", "best", "last", "floor", "protocol"]
+            self.experiment.log({"scores": wandb.Table(columns=head, data=lines)})
+
+    def _add_checkpoints(self, run: Run) -> None:
+        import wandb
+
+        files = [run.directory / "checkpoints" / f"{name}.ckpt" for name in ("last", "best")]
+        model = wandb.Artifact(f"{run.experiment.replace('/', '-')}-{run.directory.name}", type="model")
+        for file in filter(Path.is_file, files):
+            model.add_file(str(file))
+        self.experiment.log_artifact(model)
 
 
 class AtelierTensorBoardLogger(RunLogger, TensorBoardLogger):

@@ -22,6 +22,7 @@ from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.cost import SampleMeter, cost
+from lightning_modules.callbacks.loggers import RunLogger
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.contract import StatesItsFindings
@@ -138,7 +139,11 @@ class RunRecord(Callback):
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write ``record.json``, whole or not at all."""
         assert isinstance(pl_module, AtelierModule)
-        write_json(finite(self.record(trainer, pl_module)), Path(trainer.default_root_dir) / "record.json")
+        content = finite(self.record(trainer, pl_module))
+        write_json(content, Path(trainer.default_root_dir) / "record.json")
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.keep(content)
 
     def record(self, trainer: L.Trainer, module: AtelierModule) -> dict[str, Any]:
         """The record of this moment, plain values only."""
@@ -150,6 +155,7 @@ class RunRecord(Callback):
             "experiment": self.experiment,
             "key": self.key,
             "seed": module.seed,
+            **names(Path(trainer.default_root_dir)),
             "status": self.status,
             "started": [*self._earlier_starts, self._started],
             "wall_seconds": round(self._earlier_seconds + seconds, 1),
@@ -180,6 +186,14 @@ def write_json(content: dict[str, Any], file: Path) -> None:
     """Write a record, whole or not at all."""
     with replacing(file) as target:
         target.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def names(folder: Path) -> dict[str, Any]:
+    """What the run is called: its directory's name, and W&B's id of each of its segments; nothing of a mere test."""
+    if not (folder / "config.yaml").is_file():
+        return {}
+    segments = sorted(folder.glob("wandb/*run-*-*"))
+    return {"run": folder.name, "wandb": list(dict.fromkeys(path.name.rpartition("-")[2] for path in segments))}
 
 
 def score_callbacks(trainer: L.Trainer) -> list[Scores]:

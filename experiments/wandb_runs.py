@@ -1,0 +1,184 @@
+"""Runs of Weights & Biases read back: an offline run's own file, or a run of a project where a key is configured.
+
+A ``.wandb`` file is a log in the form of LevelDB's: after seven bytes of header blocks of 32 KiB, in which each piece
+has a checksum, a length and whether it is a whole record, its first, a middle or its last part. A record is a protocol
+buffer of the wandb package. What a killed process left unfinished at the end is left out.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAGIC, BLOCK, HEAD = b":W&B", 32768, 7
+WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+@dataclass
+class LoggedRun:
+    """What W&B knows of a run.
+
+    Args:
+        id: W&B's.
+        name: the run directory's.
+        group: the experiment.
+        config: the whole configuration.
+        history: a row each time that something was logged.
+        summary: last values, and under ``record`` the run's record.
+        folder: where its files are; None of one that is on a server.
+    """
+
+    id: str = ""
+    name: str = ""
+    group: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The run's record, with the scores' history as W&B has it.
+
+        Raises:
+            ValueError: it has none.
+        """
+        found = self.summary.get("record")
+        if not isinstance(found, dict):
+            raise ValueError(f"the W&B run {self.name or self.id} holds no record of this project")
+        return {**found, "scores": [{**block, "history": self.moments(block)} for block in found["scores"]]}
+
+    def moments(self, block: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The history of a record's ``block`` of scores."""
+        names = list(block["last"]["metrics"]) if block.get("last") else []
+        begun = next((row["_timestamp"] for row in self.history if "_timestamp" in row), None)
+        found = []
+        for row in self.history:
+            metrics = {name: row[f"val/{name}"] for name in names if f"val/{name}" in row}
+            if metrics and "kimg" in row:
+                seconds = {} if begun is None else {"seconds": row["_timestamp"] - begun}
+                found.append({"d_step": row.get("d_step"), "kimg": row["kimg"], **seconds, "metrics": metrics})
+        return found
+
+    def pictures(self) -> dict[str, list[tuple[int, Path]]]:
+        """The pictures that were logged, by their names: images seen and file, in order."""
+        found: dict[str, list[tuple[int, Path]]] = {}
+        for row in self.history if self.folder is not None else ():
+            assert self.folder is not None
+            for name, value in row.items():
+                for file in files_of(value):
+                    found.setdefault(name, []).append((round(1000 * row.get("kimg", 0)), self.folder / "files" / file))
+        return found
+
+
+def files_of(value: Any) -> list[str]:
+    """The picture files that a logged ``value`` stands for."""
+    if not isinstance(value, dict):
+        return []
+    if value.get("_type") == "images/separated":
+        return list(value.get("filenames", ()))
+    return [value["path"]] if value.get("_type") == "image-file" else []
+
+
+def find_files(folder: Path) -> list[Path]:
+    """The ``.wandb`` files of ``folder``: an offline run's own, or those of the segments below it, the first first."""
+    return sorted(folder.glob("*.wandb")) or sorted(folder.glob("*run-*/*.wandb"))
+
+
+def read_offline(file: Path) -> LoggedRun:
+    """The run in a ``.wandb`` file.
+
+    Raises:
+        ValueError: it is none, or wandb is not installed.
+    """
+    try:
+        from wandb.proto.wandb_internal_pb2 import Record
+    except ModuleNotFoundError as error:
+        raise ValueError("wandb is not installed, which reads its own files: pip install wandb") from error
+    run = LoggedRun(folder=file.parent)
+    for content in pieces(file):
+        record = Record()
+        record.ParseFromString(content)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run.id, run.name, run.group = record.run.run_id, record.run.display_name, record.run.run_group
+            run.config |= items(record.run.config.update)
+        elif kind == "config":
+            run.config |= items(record.config.update)
+        elif kind == "history":
+            run.history.append(items(record.history.item))
+        elif kind == "summary":
+            run.summary = deepened(run.summary, items(record.summary.update))
+    run.config.pop("_wandb", None)
+    return run
+
+
+def read_project(path: str, api: Any = None) -> list[LoggedRun]:
+    """The runs of a W&B project ``entity/project`` on the server.
+
+    Raises:
+        ValueError: the server does not answer, or knows no such project.
+    """
+    try:
+        import wandb
+
+        found = list((api or wandb.Api()).runs(path))
+        return [
+            LoggedRun(
+                id=run.id,
+                name=run.name,
+                group=run.group or "",
+                config=dict(run.config),
+                history=list(run.scan_history()),
+                summary=dict(run.summary),
+            )
+            for run in found
+        ]
+    except Exception as error:  # wandb raises what its transport does
+        raise ValueError(f"Weights & Biases gives no runs of {path} ({error})") from error
+
+
+def pieces(file: Path) -> Iterator[bytes]:
+    """The records of a ``.wandb`` file, as bytes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    content = file.read_bytes()
+    if content[:4] != MAGIC:
+        raise ValueError(f"{file} is no file of Weights & Biases")
+    place, parts = HEAD, b""
+    while place + HEAD <= len(content):
+        left = BLOCK - place % BLOCK
+        if left < HEAD:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        part = content[place + HEAD : place + HEAD + length]
+        if kind not in (WHOLE, FIRST, MIDDLE, LAST) or len(part) < length:
+            return
+        place += HEAD + length
+        parts = part if kind in (WHOLE, FIRST) else parts + part
+        if kind in (WHOLE, LAST):
+            yield parts
+
+
+def items(found: Iterable[Any]) -> dict[str, Any]:
+    """Keys and values of a record; those of several parts are values within values."""
+    values: dict[str, Any] = {}
+    for item in found:
+        *above, last = item.nested_key or [item.key]
+        place = values
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = json.loads(item.value_json)
+    return values
+
+
+def deepened(values: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with ``more``, which may bring further parts of what is there."""
+    for key, value in more.items():
+        both = isinstance(value, Mapping) and isinstance(values.get(key), dict)
+        values[key] = deepened(values[key], value) if both else value
+    return values
