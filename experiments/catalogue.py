@@ -6,7 +6,7 @@ from experiments.errors import UserError, did_you_mean
 
 ROOT = Path(__file__).parent
 DEFAULTS = ROOT / "defaults.yaml"
-NOT_STEMS = ("bench", "debug", "results", "tables")
+NOT_STEMS = ("bench", "debug", "results", "sweeps", "tables")
 
 
 def experiments() -> dict[str, Path]:
