@@ -202,7 +202,13 @@ COMMANDS = {
   --by SCORE           what runs are ranked by; the first score that most of them have unless given. Values of
                        different protocols are never ranked together
   --out FILE.html      a page, too: a table to sort, curves, pictures side by side over time; must be new
-  --runs_dir DIR       where the runs of a named experiment are looked for (runs)""",
+  --runs_dir DIR       where the runs of a named experiment are looked for (runs)
+
+  atelier compare A B --blind [--pairs 50] [--seed 0] [--out blind.html]
+  atelier compare --votes votes.json ...
+
+  A page with pairs of pictures of two runs, or of two folders, on sides that nobody is told; keys vote. Its votes.json
+  gives the win rate with an interval.""",
         _compare,
     ),
     "report": Command(

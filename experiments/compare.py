@@ -14,11 +14,12 @@ from experiments.compare_runs import Contender, find_contenders
 from experiments.compare_scores import ScoreColumn, chosen, departures, ranked, score_columns
 from experiments.compare_settings import differences
 from experiments.errors import UserError
-from experiments.request import Request, new_path, read_request
+from experiments.request import Request, new_path, number, read_request
 from experiments.table_facts import NOTHING
 from experiments.table_render import ARROWS, Sheet, markdown, show
 
-OPTIONS = ("--by", "--out", "--runs_dir")
+OPTIONS, BLIND = ("--by", "--out", "--runs_dir", "--pairs", "--seed", "--votes"), "--blind"
+PAIRS = 50  # of a blind comparison
 ABREAST = 6  # runs whose settings stand side by side; of more, values are counted
 MOST = 60  # characters of a setting's value
 
@@ -29,7 +30,14 @@ def compare(argv: Sequence[str]) -> int:
     Raises:
         UserError: no runs, or a score to rank by that is none of one protocol.
     """
-    request = read_request(argv, own=OPTIONS)
+    request = read_request(argv, own=OPTIONS, flags=(BLIND,))
+    if "--votes" in request.own:
+        from experiments.compare_blind import tell_votes
+
+        print(tell_votes([request.own["--votes"], *request.overrides]))
+        return 0
+    if BLIND in request.flags:
+        return blind(request)
     contenders, problems = find_contenders(targets_of(request), Path(request.own.get("--runs_dir", "runs")))
     columns = score_columns(contenders)
     by = chosen(columns, request.own.get("--by"))
@@ -46,6 +54,19 @@ def compare(argv: Sequence[str]) -> int:
         with replacing(out) as file:
             file.write(text.encode())
         print(f"{len(text) / 2**20:.1f} MB: {out}")
+    return 0
+
+
+def blind(request: Request) -> int:
+    """Write the page on which a person votes."""
+    from experiments.compare_blind import blind_page  # numpy and Pillow, which the rest does without
+
+    count, seed = number(request, "--pairs", 1) or PAIRS, number(request, "--seed", 0) or 0
+    out = new_path(request.own.get("--out", "blind.html"))
+    text = blind_page(targets_of(request), Path(request.own.get("--runs_dir", "runs")), count, seed)
+    with replacing(out) as file:
+        file.write(text.encode())
+    print(f"{len(text) / 2**20:.1f} MB: {out}; then `atelier compare --votes votes.json`")
     return 0
 
 

@@ -12,7 +12,7 @@ KINDS = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml"}
 AXES = ("steps", "thousands of images", "minutes")  # a point's first three numbers
 
 
-def page(title: str, body: str, data: Mapping[str, Any]) -> str:
+def page(title: str, body: str, data: Mapping[str, Any], behaviour: str = "page.js") -> str:
     """A whole page.
 
     Args:
@@ -20,8 +20,9 @@ def page(title: str, body: str, data: Mapping[str, Any]) -> str:
         body: HTML.
         data: what the script draws: ``charts``, each a list of ``{"points": ..., "run": place}``, ``panels`` and
             ``abreast`` by number, and the names of the ``runs``.
+        behaviour: the script's file.
     """
-    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", behaviour))
     held = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<link rel="icon" href="data:,">\n'

@@ -1,0 +1,168 @@
+"""``atelier compare A B --blind``: which of two is better, by a person who is not told which is which.
+
+A page shows pairs in an order and on sides drawn from a seed; a key votes. Its votes are a JSON file, of which
+``atelier compare --votes FILE ...`` prints the win rate with an interval.
+"""
+
+import base64
+import io
+import json
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from experiments.compare_runs import find_contenders
+from experiments.errors import UserError
+from experiments.page import page
+
+GAP, GREY = 2, 128  # of the grids that runs write
+SAMPLES = "samples"  # the panel whose pictures stand for themselves; of others a row belongs together
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+Z = 1.959964  # of the normal distribution, for an interval of 95 %
+
+Named = dict[str, Image.Image]
+
+
+def blind_page(targets: Sequence[str], runs: Path, count: int, seed: int) -> str:
+    """The page of at most ``count`` pairs of the two ``targets``: runs, or folders of pictures.
+
+    Raises:
+        UserError: there are not two, or they have no pictures to pair.
+    """
+    if len(targets) != 2:
+        raise UserError(f"--blind compares two runs, or two folders of pictures: {len(targets)} are given")
+    (first, a), (second, b) = (pictures_of(target, runs) for target in targets)
+    pairs = paired(a, b, random.Random(seed))[:count]
+    if not pairs:
+        raise UserError(f"{targets[0]} and {targets[1]} have no pictures to pair: give runs with samples, or folders")
+    draw = random.Random(f"sides {seed}")
+    shown = []
+    for name_a, name_b in pairs:
+        swapped = draw.random() < 0.5
+        sides = [(source(a[name_a]), name_a), (source(b[name_b]), name_b)]
+        left, right = reversed(sides) if swapped else sides
+        shown.append({"left": left[0], "right": right[0], "names": [name_a, name_b], "swapped": swapped})
+    data = {"blind": {"of": [first, second], "seed": seed, "pairs": shown}}
+    return page("Which is better?", BODY.format(total=len(shown)), data, "blind.js")
+
+
+BODY = """<h1>Which is better?</h1>
+<p class="quiet">Left or right by the arrow keys, neither by the down key, back by the up key. <output id="progress">1
+of {total}</output></p>
+<div id="pair" class="pictures"><img alt="left"><img alt="right"></div>
+<p><button type="button" data-vote="left">left</button> <button type="button" data-vote="neither">neither</button>
+<button type="button" data-vote="right">right</button></p>
+<div id="outcome" hidden><p></p><a download="votes.json">votes.json</a></div>"""
+
+
+def pictures_of(target: str, runs: Path) -> tuple[str, Named]:
+    """How ``target`` is called, and its pictures by their names.
+
+    Raises:
+        UserError: it is several runs.
+    """
+    folder = Path(target)
+    if folder.is_dir() and not (folder / "config.yaml").is_file():
+        files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES]
+        if files:
+            return folder.name, {path.stem: Image.open(path).convert("RGB") for path in files}
+    contenders, _ = find_contenders([target], runs)
+    if len(contenders) > 1:
+        raise UserError(f"{target} is {len(contenders)} runs: --blind compares one with one")
+    one = contenders[0]
+    panel = SAMPLES if SAMPLES in one.pictures else next(iter(one.pictures), None)
+    if panel is None:
+        return one.name, {}
+    sheet = Image.open(one.pictures[panel][-1][1]).convert("RGB")
+    return one.name, {f"{panel}-{i}": part for i, part in enumerate(parts(sheet, rows=panel != SAMPLES))}
+
+
+def parts(sheet: Image.Image, rows: bool) -> list[Image.Image]:
+    """The pictures of a grid, or its ``rows``; cells that were never filled are left out."""
+    grey = (np.asarray(sheet) == GREY).all(2)
+    down, right = (between(grey.all(axis)) for axis in (1, 0))
+    across = [(right[0][0], right[-1][1])] if rows and right else right
+    boxes = [(left, top, end, bottom) for top, bottom in down for left, end in across]
+    return [sheet.crop(box) for box in boxes if not grey[box[1] : box[3], box[0] : box[2]].all()]
+
+
+def between(is_gap: np.ndarray) -> list[tuple[int, int]]:
+    """The stretches between gaps of ``GAP`` or more."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], is_gap, [True]]).astype(int)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def paired(a: Named, b: Named, draw: random.Random) -> list[tuple[str, str]]:
+    """Names of one of ``a`` and one of ``b``, in random order: of one name where they have some in common.
+
+    Samples of a run are numbered, which says nothing of what they show.
+    """
+    shared = [name for name in a if name in b and not name.startswith(f"{SAMPLES}-")]
+    if shared:
+        draw.shuffle(shared)
+        return [(name, name) for name in shared]
+    left, right = list(a), list(b)
+    draw.shuffle(left)
+    draw.shuffle(right)
+    return list(zip(left, right, strict=False))
+
+
+def source(image: Image.Image) -> str:
+    """``image`` as what an ``img`` shows."""
+    held = io.BytesIO()
+    image.save(held, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def tell_votes(files: Sequence[str]) -> str:
+    """What the votes in ``files`` say together.
+
+    Raises:
+        UserError: one cannot be read, or is of other runs.
+    """
+    read = [read_votes(file) for file in files]
+    of = read[0]["of"]
+    for file, one in zip(files, read, strict=True):
+        if one["of"] != of:
+            raise UserError(f"{file} is of {' and '.join(one['of'])}, not of {' and '.join(of)}")
+    votes = [pair["vote"] for one in read for pair in one["votes"]]
+    wins, losses = votes.count(of[0]), votes.count(of[1])
+    return outcome(of[0], of[1], wins, losses, len(votes) - wins - losses)
+
+
+def read_votes(file: str) -> dict[str, Any]:
+    """The votes of a page.
+
+    Raises:
+        UserError: they are none.
+    """
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+        known = {*found["of"], "neither"}
+        if any(pair["vote"] not in known for pair in found["votes"]) or not found["votes"]:
+            raise ValueError("a vote for nobody, or none at all")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} holds no votes of a blind comparison ({error})") from error
+    return found
+
+
+def outcome(first: str, second: str, wins: int, losses: int, neither: int) -> str:
+    """Win rate of the ``first`` among what was decided, with Wilson's interval of 95 %."""
+    decided = wins + losses
+    said = f"{first} against {second}: {wins} to {losses}, {neither} undecided"
+    if not decided:
+        return said
+    low, high = wilson(wins, decided)
+    return f"{said}; wins {wins / decided:.0%} (95 % between {low:.0%} and {high:.0%})"
+
+
+def wilson(wins: int, n: int) -> tuple[float, float]:
+    """The score interval of a share (Wilson 1927)."""
+    share, middle = wins / n, (wins + Z**2 / 2) / (n + Z**2)
+    half = Z / (n + Z**2) * math.sqrt(n * share * (1 - share) + Z**2 / 4)
+    return middle - half, middle + half

@@ -1,0 +1,43 @@
+"use strict";
+// A blind comparison: pairs one after the other, a key for each vote, the votes as a file in the end.
+(() => {
+  const { of, seed, pairs } = JSON.parse(document.getElementById("data").textContent).blind;
+  const votes = [];
+  const [left, right] = document.querySelectorAll("#pair img");
+  const progress = document.getElementById("progress"), outcome = document.getElementById("outcome");
+
+  const winner = (pair, side) => (side === "neither" ? side : of[(side === "right") !== pair.swapped ? 1 : 0]);
+
+  function show() {
+    const done = votes.length === pairs.length;
+    for (const element of [document.getElementById("pair"), ...document.querySelectorAll("button")]) element.hidden = done;
+    outcome.hidden = !done;
+    progress.textContent = done ? "All done." : `${votes.length + 1} of ${pairs.length}`;
+    if (!done) {
+      left.src = pairs[votes.length].left;
+      right.src = pairs[votes.length].right;
+      return;
+    }
+    const wins = of.map((name) => votes.filter(({ vote }) => vote === name).length);
+    outcome.querySelector("p").textContent = `${of[0]} ${wins[0]}, ${of[1]} ${wins[1]}, neither ${votes.length - wins[0] - wins[1]}`;
+    const held = JSON.stringify({ of, seed, votes }, null, 1);
+    outcome.querySelector("a").href = `data:application/json,${encodeURIComponent(held)}`;
+  }
+
+  function vote(side) {
+    if (votes.length === pairs.length) return;
+    const pair = pairs[votes.length];
+    votes.push({ names: pair.names, vote: winner(pair, side) });
+    show();
+  }
+
+  const keys = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "neither" };
+  document.addEventListener("keydown", (event) => {
+    if (keys[event.key]) vote(keys[event.key]);
+    else if (event.key === "ArrowUp" && votes.pop()) show();
+    else return;
+    event.preventDefault();
+  });
+  for (const button of document.querySelectorAll("button")) button.addEventListener("click", () => vote(button.dataset.vote));
+  show();
+})();
