@@ -24,6 +24,16 @@ POOL, TRAIN, TEST = 512, 0, 1
 HOLE_STREAM = int.from_bytes(b"holes")  # keys the holes apart from all other draws
 
 
+class HoledSet(PairSet):
+    """Images, the same with holes, and the holes."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """As the base's, of y black in its hole: what a network is shown there is its own matter, not the data's."""
+        black = [(x, y.masked_fill(hole, 0.0), hole) for x, y, hole in self.pairs]
+        return PairSet(self.name, self.scale, black).sha256
+
+
 class HoledImages(PairDataModule):
     """Feeds ``(x, y, hole)``, colours in [0, 1]: x the image [N, 3, H, W], y the same with ``fill`` in its hole.
 
@@ -152,7 +162,7 @@ class HoledImages(PairDataModule):
                     (x, self.holed(from_uint8(x, UNIT), hole).y, hole)
                     for x, hole in zip(squares, holes.split(1), strict=True)
                 ]
-                sets.append(PairSet(f"{name}-{kind}", 1, triples))
+                sets.append(HoledSet(f"{name}-{kind}", 1, triples))
         return sets
 
     def pairs(self) -> list[PairSet]:

@@ -160,6 +160,9 @@ def test_test_sets_hold_their_holes(tmp_path: Path) -> None:
     hashes = [[one.sha256 for one in images(tmp_path, test_holes=kinds, seed=seed).pairs()] for seed in (0, 0, 1)]
     assert hashes[0] == hashes[1]
     assert [a == b for a, b in zip(hashes[0], hashes[2], strict=True)] == [True, False, False]  # x alone is equal
+    grey = images(tmp_path, test_holes=kinds, fill=(0.5, 0.4, 0.3)).pairs()
+    assert [one.sha256 for one in grey] == hashes[0]  # what a hole is filled with is no matter of the data
+    assert not torch.equal(grey[0].pairs[0][1], sets[0].pairs[0][1])
 
 
 def test_masks_from_files(tmp_path: Path) -> None:
