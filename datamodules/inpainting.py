@@ -154,7 +154,7 @@ class HoledImages(PairDataModule):
     @cached_property
     def test_sets(self) -> list[PairSet]:
         """Every test set with every kind of hole, held in memory: x of bytes, y of floats, the hole."""
-        sets = []
+        sets: list[PairSet] = []
         for name, folder in zip(self.names, self.test, strict=True):
             squares = [self.square(image) for image in self.images([folder], "test")]
             for kind, holes in self.kinds(len(squares)).items():

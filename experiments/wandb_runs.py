@@ -93,7 +93,7 @@ def read_offline(file: Path) -> LoggedRun:
         ValueError: it is none, or wandb is not installed.
     """
     try:
-        from wandb.proto.wandb_internal_pb2 import Record
+        from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # generated
     except ModuleNotFoundError as error:
         raise ValueError("wandb is not installed, which reads its own files: pip install wandb") from error
     run = LoggedRun(folder=file.parent)

@@ -229,7 +229,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             floor, protocol = block.get("floor") or {}, json.dumps(block["protocol"], sort_keys=True)
             lines += [[name, *(m.get(name) for m in moments), floor.get(name), protocol] for name in moments[-1]]
         if lines:
-            head = ["score", "first", "best", "last", "floor", "protocol"]
+            head: list[str | int] = ["score", "first", "best", "last", "floor", "protocol"]
             self.experiment.log({"scores": wandb.Table(columns=head, data=lines)})
 
     def _add_checkpoints(self, run: Run) -> None:
