@@ -20,6 +20,7 @@ from experiments.table_render import ARROWS, Sheet, markdown, show
 
 OPTIONS, BLIND = ("--by", "--out", "--runs_dir", "--pairs", "--seed", "--votes"), "--blind"
 PAIRS = 50  # of a blind comparison
+SCORES = 5  # in the terminal, beside the one that runs are ranked by
 ABREAST = 6  # runs whose settings stand side by side; of more, values are counted
 MOST = 60  # characters of a setting's value
 
@@ -32,28 +33,37 @@ def compare(argv: Sequence[str]) -> int:
     """
     request = read_request(argv, own=OPTIONS, flags=(BLIND,))
     if "--votes" in request.own:
-        from experiments.compare_blind import tell_votes
-
-        print(tell_votes([request.own["--votes"], *request.overrides]))
-        return 0
+        return votes(request)
     if BLIND in request.flags:
         return blind(request)
+    if strange := [name for name in ("--pairs", "--seed") if name in request.own]:
+        raise UserError(f"{strange[0]} is for a blind comparison: add --blind")
     contenders, problems = find_contenders(targets_of(request), Path(request.own.get("--runs_dir", "runs")))
     columns = score_columns(contenders)
+    contenders = [contenders[i] for i in ranked(range(len(contenders)), chosen(columns, request.own.get("--by")))]
+    columns = score_columns(contenders)
     by = chosen(columns, request.own.get("--by"))
-    order = ranked(range(len(contenders)), by)
-    contenders, columns = [contenders[i] for i in order], [moved(column, order) for column in columns]
-    by = next((column for column in columns if by is not None and column.title == by.title), None)
     apart = differences([one.settings for one in contenders])
     out = new_path(request.own["--out"]) if "--out" in request.own else None
-    for page in (scores_sheet(contenders, columns, by, problems), settings_sheet(contenders, apart)):
+    said = [*departures(columns), *remarks(contenders, by), *problems]
+    for page in (scores_sheet(contenders, columns, by, said), settings_sheet(contenders, apart)):
         if page.rows:
             show(page) if sys.stdout.isatty() else print(markdown(page), end="\n\n", flush=True)
     if out is not None:
-        text = compared_page(contenders, columns, by, apart, [*departures(columns), *problems])
+        text = compared_page(contenders, columns, by, apart, said)
         with replacing(out) as file:
             file.write(text.encode())
         print(f"{len(text) / 2**20:.1f} MB: {out}")
+    return 0
+
+
+def votes(request: Request) -> int:
+    """Say what the votes of blind comparisons come to."""
+    from experiments.compare_blind import tell_votes
+
+    if request.target is not None or BLIND in request.flags:
+        raise UserError("--votes takes the files alone: `atelier compare --votes votes.json ...`")
+    print(tell_votes([request.own["--votes"], *request.overrides]))
     return 0
 
 
@@ -85,20 +95,28 @@ def targets_of(request: Request) -> list[str]:
     return targets
 
 
-def moved(column: ScoreColumn, order: Sequence[int]) -> ScoreColumn:
-    """``column`` with the runs in another ``order``."""
-    blocks = {new: column.blocks[old] for new, old in enumerate(order) if old in column.blocks}
-    return ScoreColumn(column.score, column.fields, blocks, column.number)
+def remarks(contenders: Sequence[Contender], by: ScoreColumn | None) -> list[str]:
+    """What must be said of the runs, a sentence each."""
+    lacking = [] if by is None else [i for i in range(len(contenders)) if by.value(i) is None]
+    said = [f"{len(lacking)} of {len(contenders)} have no {by.title} and stand last."] if by and lacking else []
+    said += [f"{one.name}: {state}." for one in contenders if (state := state_of(one))]
+    unknown = [one.name for one in contenders if not one.settings.values]
+    if unknown:
+        said.append(f"Settings of {', '.join(unknown)} are not known: its YAML is another by now, or it has none.")
+    return said
 
 
 def scores_sheet(
-    contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: ScoreColumn | None, problems: Sequence[str]
+    contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: ScoreColumn | None, notes: Sequence[str]
 ) -> Sheet:
-    """Names, cost and those scores of which it is known which side is better; a page has all."""
-    numbered, shown_columns = len(contenders) > 1, [column for column in columns if column.better or column is by]
+    """Names, cost and the first scores of which it is known which side is better; a page has all."""
+    known = [column for column in columns if column.better and column is not by]
+    numbered, shown_columns = len(contenders) > 1, [*([by] if by else []), *known[:SCORES]]
+    if len(known) > SCORES:
+        notes = [*notes, f"{len(known) - SCORES} more scores are on the page that --out FILE.html writes."]
     cells = [
         [
-            *([str(i + 1)] if numbered else []),
+            *([str(i + 1)] if numbered else []),  # by which settings name it
             one.name,
             *facts(one),
             *(text for column in shown_columns for text in scores_of(column, i, column is by)),
@@ -110,10 +128,9 @@ def scores_sheet(
         arrow = ARROWS.get(column.better or "", "")
         head += [f"{column.title} {arrow}".rstrip(), *(["best (kimg)"] if column is by else [])]
     ranking = f", by {by.title}" if by is not None and numbered else ""
-    states = [f"{one.name}: {state}" for one in contenders if (state := state_of(one))]
     left = [name == "run" for name in head]
     title = f"{len(contenders)} runs{ranking}" if numbered else contenders[0].name
-    return Sheet(title, head, cells, left, [*departures(columns), *states, *problems], (), has_marks=False)
+    return Sheet(title, head, cells, left, list(notes), (), has_marks=False)
 
 
 FACTS = ("kimg", "minutes", "parameters", "on")
@@ -145,9 +162,7 @@ def settings_sheet(contenders: Sequence[Contender], apart: dict[str, list[str | 
     few = len(contenders) <= ABREAST
     head = ["setting", *([str(i + 1) for i in range(len(contenders))] if few else ["values"])]
     rows = [[name, *(map(shown, values) if few else [counted(values)])] for name, values in apart.items()]
-    unknown = [one.name for one in contenders if not one.settings.values]
-    notes = [f"Settings of {', '.join(unknown)} are not known: its YAML is another by now."] if unknown else []
-    return Sheet("Settings that differ", head, rows, [True] * len(head), notes, (), has_marks=False)
+    return Sheet("Settings that differ", head, rows, [True] * len(head), [], (), has_marks=False)
 
 
 def shown(value: str | None) -> str:

@@ -20,8 +20,9 @@ from experiments.compare_runs import find_contenders
 from experiments.errors import UserError
 from experiments.page import page
 
-GAP, GREY = 2, 128  # of the grids that runs write
+GREY = 128  # between the pictures of a grid
 SAMPLES = "samples"  # the panel whose pictures stand for themselves; of others a row belongs together
+PANELS = (SAMPLES, "restored")  # that are compared before others
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 Z = 1.959964  # of the normal distribution, for an interval of 95 %
 
@@ -36,7 +37,7 @@ def blind_page(targets: Sequence[str], runs: Path, count: int, seed: int) -> str
     """
     if len(targets) != 2:
         raise UserError(f"--blind compares two runs, or two folders of pictures: {len(targets)} are given")
-    (first, a), (second, b) = (pictures_of(target, runs) for target in targets)
+    a, b = of_folders(targets) or of_runs(targets, runs)
     pairs = paired(a, b, random.Random(seed))[:count]
     if not pairs:
         raise UserError(f"{targets[0]} and {targets[1]} have no pictures to pair: give runs with samples, or folders")
@@ -47,7 +48,7 @@ def blind_page(targets: Sequence[str], runs: Path, count: int, seed: int) -> str
         sides = [(source(a[name_a]), name_a), (source(b[name_b]), name_b)]
         left, right = reversed(sides) if swapped else sides
         shown.append({"left": left[0], "right": right[0], "names": [name_a, name_b], "swapped": swapped})
-    data = {"blind": {"of": [first, second], "seed": seed, "pairs": shown}}
+    data = {"blind": {"of": list(targets), "seed": seed, "pairs": shown}}
     return page("Which is better?", BODY.format(total=len(shown)), data, "blind.js")
 
 
@@ -60,26 +61,39 @@ of {total}</output></p>
 <div id="outcome" hidden><p></p><a download="votes.json">votes.json</a></div>"""
 
 
-def pictures_of(target: str, runs: Path) -> tuple[str, Named]:
-    """How ``target`` is called, and its pictures by their names.
+def of_folders(targets: Sequence[str]) -> list[Named] | None:
+    """The pictures of two folders by their names; None where ``targets`` are not both folders of pictures."""
+    found = []
+    for target in targets:
+        folder = Path(target)
+        files = sorted(folder.iterdir()) if folder.is_dir() and not (folder / "config.yaml").is_file() else []
+        files = [path for path in files if path.suffix.lower() in PICTURES]
+        if not files:
+            return None
+        found.append({path.stem: Image.open(path).convert("RGB") for path in files})
+    return found
+
+
+def of_runs(targets: Sequence[str], runs: Path) -> list[Named]:
+    """The last pictures of two runs, of a panel that both have, by their places.
 
     Raises:
-        UserError: it is several runs.
+        UserError: a target is several runs, or they have no panel in common, or rows of other data.
     """
-    folder = Path(target)
-    if folder.is_dir() and not (folder / "config.yaml").is_file():
-        files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES]
-        if files:
-            return folder.name, {path.stem: Image.open(path).convert("RGB") for path in files}
-    contenders, _ = find_contenders([target], runs)
-    if len(contenders) > 1:
-        raise UserError(f"{target} is {len(contenders)} runs: --blind compares one with one")
-    one = contenders[0]
-    panel = SAMPLES if SAMPLES in one.pictures else next(iter(one.pictures), None)
-    if panel is None:
-        return one.name, {}
-    sheet = Image.open(one.pictures[panel][-1][1]).convert("RGB")
-    return one.name, {f"{panel}-{i}": part for i, part in enumerate(parts(sheet, rows=panel != SAMPLES))}
+    both = []
+    for target in targets:
+        contenders, _ = find_contenders([target], runs)
+        if len(contenders) > 1:
+            raise UserError(f"{target} is {len(contenders)} runs: --blind compares one with one")
+        both += contenders
+    shared = both[0].pictures.keys() & both[1].pictures.keys()
+    panel = next((name for name in (*PANELS, *sorted(shared)) if name in shared), None)
+    data = [[block.protocol.get("data") for block in one.result.blocks] for one in both]
+    if panel is None or (panel != SAMPLES and data[0] != data[1]):
+        raise UserError(f"{targets[0]} and {targets[1]} have no pictures of the same things to be compared blindly")
+    sheets = [Image.open(one.pictures[panel][-1][1]).convert("RGB") for one in both]
+    named = ({f"{panel}-{i}": part for i, part in enumerate(parts(sheet, rows=panel != SAMPLES))} for sheet in sheets)
+    return list(named)
 
 
 def parts(sheet: Image.Image, rows: bool) -> list[Image.Image]:
@@ -92,7 +106,7 @@ def parts(sheet: Image.Image, rows: bool) -> list[Image.Image]:
 
 
 def between(is_gap: np.ndarray) -> list[tuple[int, int]]:
-    """The stretches between gaps of ``GAP`` or more."""
+    """The stretches between gaps."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], is_gap, [True]]).astype(int)))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
@@ -125,14 +139,14 @@ def tell_votes(files: Sequence[str]) -> str:
     Raises:
         UserError: one cannot be read, or is of other runs.
     """
-    read = [read_votes(file) for file in files]
-    of = read[0]["of"]
-    for file, one in zip(files, read, strict=True):
+    read = {str(Path(file).resolve()): read_votes(file) for file in files}
+    of = next(iter(read.values()))["of"]
+    for file, one in read.items():
         if one["of"] != of:
             raise UserError(f"{file} is of {' and '.join(one['of'])}, not of {' and '.join(of)}")
-    votes = [pair["vote"] for one in read for pair in one["votes"]]
-    wins, losses = votes.count(of[0]), votes.count(of[1])
-    return outcome(of[0], of[1], wins, losses, len(votes) - wins - losses)
+    votes = [pair["vote"] for one in read.values() for pair in one["votes"]]
+    first, second = of
+    return outcome(first, second, votes.count(0), votes.count(1), votes.count(None))
 
 
 def read_votes(file: str) -> dict[str, Any]:
@@ -143,9 +157,10 @@ def read_votes(file: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(Path(file).read_text(encoding="utf-8"))
-        known = {*found["of"], "neither"}
-        if any(pair["vote"] not in known for pair in found["votes"]) or not found["votes"]:
-            raise ValueError("a vote for nobody, or none at all")
+        if len(found["of"]) != 2 or not found["votes"]:
+            raise ValueError("two sides and some votes are due")
+        if any(pair["vote"] not in (0, 1, None) for pair in found["votes"]):
+            raise ValueError("a vote is 0, 1 or null")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} holds no votes of a blind comparison ({error})") from error
     return found

@@ -37,8 +37,8 @@ def compared_page(
     }
     body = [
         f"<h1>{len(contenders)} runs{escape(ranking)}</h1>",
-        *(f'<p class="quiet">{escape(note)}</p>' for note in notes),
-        sortable(HEAD + [column.title for column in columns], rows(contenders, columns)),
+        *(f'<p class="quiet">{escape(note)}</p>' for note in [*notes, *limits(contenders)]),
+        sortable([*HEAD, *BEST, *(column.title for column in columns)], rows(contenders, columns, by)),
         section("Settings that differ", settings(contenders, apart)),
         section("Curves", over(), charts(dict(enumerate(drawn)))) if drawn else "",
         section(
@@ -48,15 +48,24 @@ def compared_page(
     return page(f"{len(contenders)} runs", "\n".join(body), data)
 
 
+BEST = ["best", "at kimg"]  # of the score that runs are ranked by
 HEAD = ["run", "status", "kimg", "minutes", "images/s", "parameters", "on"]
 
 
-def rows(contenders: Sequence[Contender], columns: Sequence[ScoreColumn]) -> list[list[object]]:
-    """A row for each run: facts and last scores."""
+def limits(contenders: Sequence[Contender]) -> list[str]:
+    """What the page leaves out, a sentence."""
+    if len(contenders) <= PICTURED:
+        return []
+    return [f"Curves are of the first {DRAWN} runs, pictures of the first {PICTURED}."]
+
+
+def rows(contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: ScoreColumn | None) -> list[list[object]]:
+    """A row for each run: facts, the best score, and last ones."""
     return [
         [
             *(one.name, one.result.status, float(one.result.clock["kimg"]), round(one.result.minutes, 2)),
             *(speed(one), sum(one.result.parameters.values()), one.result.device),
+            *((by.best(i) if by is not None else None) or ("", "")),
             *("" if (value := column.value(i)) is None else value for column in columns),
         ]
         for i, one in enumerate(contenders)

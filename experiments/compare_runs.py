@@ -19,6 +19,8 @@ from experiments.wandb_runs import LoggedRun, find_files, read_offline, read_pro
 
 EVALUATIONS = "evaluations"  # the folder of results/ that mirrors the others
 PROJECT = "wandb:"  # before the name of a W&B project
+KINDS = (".json", ".wandb")  # files that may be runs
+LENGTHS = tuple(f"clock.{unit}" for unit in ("g_steps", "kimg", "epochs"))
 Place = tuple[Path, str, bool]
 
 
@@ -47,6 +49,7 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
     Raises:
         UserError: a target names nothing, or nothing of it can be read.
     """
+    targets = [found for target in targets for found in expanded(target)]
     given = [target for target in targets if not is_logged(target)]
     places = {place[0].resolve(): place for target in given for place in find_places(target, runs)}
     with_evaluations = [place for file, place in places.items() for place in (place, *evaluations_beside(file))]
@@ -71,6 +74,22 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
     return named([*contenders, *logged]), problems
 
 
+def expanded(target: str) -> list[str]:
+    """What a pattern matches, but for what is no run, record or folder; anything else as it is.
+
+    Raises:
+        UserError: it matches nothing.
+    """
+    if not glob.has_magic(target) or Path(target).exists():
+        return [target]
+    matches = [
+        path for path in sorted(glob.glob(target, recursive=True)) if Path(path).is_dir() or path.endswith(KINDS)
+    ]
+    if not matches:
+        raise UserError(f"nothing matches {target}")
+    return matches
+
+
 def is_logged(target: str) -> bool:
     """Whether ``target`` is a run, or a project, as W&B has it."""
     path = Path(target)
@@ -85,27 +104,34 @@ def find_logged(targets: Sequence[str]) -> tuple[list[Contender], list[str]]:
     """
     found: list[Contender] = []
     problems: list[str] = []
-    for target in targets:
+    for run in logged_runs(targets, problems):
         try:
-            runs = logged_runs(target)
-        except (OSError, ValueError) as error:
-            raise UserError(str(error)) from error
-        for run in runs:
-            try:
-                result = result_of(run.record(), f"{target}, {run.id}", False)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                problems.append(f"{target}, {run.id}, is left out ({error})")
-                continue
+            result = result_of(run.record(), f"{PROJECT}{run.id}", False)
             found.append(Contender("", result, Settings(flat(run.config), whole=True), None, run.pictures()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"W&B's run {run.id or 'without a name'} is left out ({error})")
     return found, problems
 
 
-def logged_runs(target: str) -> list[LoggedRun]:
-    """The runs of a W&B project, or of the offline files at ``target``."""
-    if target.startswith(PROJECT):
-        return read_project(target.removeprefix(PROJECT))
-    path = Path(target)
-    return [read_offline(file) for file in (find_files(path) if path.is_dir() else [path])]
+def logged_runs(targets: Sequence[str], problems: list[str]) -> Iterator[LoggedRun]:
+    """The runs of W&B projects and of offline files; what cannot be read goes to ``problems``.
+
+    Raises:
+        UserError: a project cannot be had.
+    """
+    for target in targets:
+        if target.startswith(PROJECT):
+            try:
+                yield from read_project(target.removeprefix(PROJECT))
+            except ValueError as error:
+                raise UserError(str(error)) from error
+            continue
+        path = Path(target)
+        for file in find_files(path) if path.is_dir() else [path]:
+            try:
+                yield read_offline(file)
+            except (OSError, ValueError) as error:
+                problems.append(f"{file} is left out ({error})")
 
 
 def find_places(target: str, runs: Path) -> Iterator[Place]:
@@ -114,40 +140,36 @@ def find_places(target: str, runs: Path) -> Iterator[Place]:
     Raises:
         UserError: there are none.
     """
-    if glob.has_magic(target) and not Path(target).exists():
-        matches = sorted(glob.glob(target, recursive=True))
-        if not matches:
-            raise UserError(f"nothing matches {target}")
-        for match in matches:
-            yield from places_at(Path(match), strict=False)
-    elif Path(target).exists():
-        yield from places_at(Path(target), strict=True)
+    if target and Path(target).exists():
+        yield from places_at(Path(target))
     elif target in experiments():
         stem, name = target.split("/")
-        yield from (place for file in sorted((RESULTS / stem).glob(f"{name}-s*.json")) for place in places_at(file))
-        yield from (place for folder in find_runs_below(runs / target) for place in places_at(folder))
+        committed = sorted((RESULTS / stem).glob(f"{name}-s*.json"))
+        found = [place for path in (*committed, *find_runs_below(runs / target)) for place in places_at(path)]
+        if not found:
+            raise UserError(f"{target} has no committed result and no run below {runs}: `atelier fit {target}`")
+        yield from found
     else:
         raise UserError(f"there is no run at {target}: give run directories, records, or an experiment's name")
 
 
-def places_at(path: Path, strict: bool = True) -> Iterator[Place]:
+def places_at(path: Path) -> Iterator[Place]:
     """The records of a file, of a run directory, or of a folder of either.
 
     Raises:
-        UserError: there is none and ``strict`` asks for some.
+        UserError: there is none.
     """
     if path.is_file():
-        if path.suffix == ".json":
-            yield path, path.as_posix(), path.name != "record.json"
-        elif strict:
+        if path.suffix != ".json":
             raise UserError(f"{path} is no record: those end in .json")
+        yield path, path.as_posix(), path.name != "record.json"
         return
     if (path / "config.yaml").is_file():
         yield path / "record.json", (path / "record.json").as_posix(), False
         return
     inside = [place for folder in find_runs_below(path) for place in places_at(folder)]
     inside += [] if inside else [place for file in sorted(path.rglob("*.json")) for place in places_at(file)]
-    if not inside and strict:
+    if not inside:
         raise UserError(f"{path} holds no run and no record")
     yield from inside
 
@@ -170,7 +192,10 @@ def settings_of_record(result: Result, known: Mapping[str, Known]) -> Settings:
     file = experiments().get(result.experiment)
     if file is None or result.experiment not in known or known[result.experiment].key != result.key:
         return Settings()
-    return read_settings(file.read_text(encoding="utf-8"), whole=False)
+    found = read_settings(file.read_text(encoding="utf-8"), whole=False)
+    kept = {name: value for name, value in found.values.items() if name not in LENGTHS}
+    length = flat({"clock": result.clock["length"] or {"kimg": round(result.clock["kimg"])}})  # no part of the key
+    return Settings({**kept, **length}, whole=False)
 
 
 def panels(folder: Path) -> dict[str, list[tuple[int, Path]]]:
@@ -196,9 +221,7 @@ def named(contenders: Sequence[Contender]) -> list[Contender]:
     results = [one.result for one in contenders]
     short = [f"{result.experiment}, seed {result.seed}" for result in results]
     longer = [f"{name}, {result.started[0][:19]}" for name, result in zip(short, results, strict=True)]
-    for i, result in enumerate(results):
-        if Counter(longer)[longer[i]] > 1:
-            longer[i] = f"{short[i]}, {result.path}"
-    counts = Counter(short)
-    names = [a if counts[a] == 1 else b for a, b in zip(short, longer, strict=True)]
+    whole = [f"{name}, {result.path}" for name, result in zip(short, results, strict=True)]
+    counts = Counter([*short, *longer])
+    names = [next((n for n in of if counts[n] == 1), of[2]) for of in zip(short, longer, whole, strict=True)]
     return [replace(one, name=name) for one, name in zip(contenders, names, strict=True)]

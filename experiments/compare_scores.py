@@ -11,6 +11,7 @@ from lightning_modules.metrics.directions import better
 from lightning_modules.metrics.protocol import matters
 
 Fields = Mapping[str, Any]
+EXTRACTOR = "extractor"  # what protocols of generated images have
 
 
 @dataclass
@@ -60,7 +61,8 @@ def score_columns(contenders: Sequence[Contender]) -> list[ScoreColumn]:
                 column = next((column for column in columns if alike(column.fields, fields)), None)
                 if column is None:
                     columns.append(column := ScoreColumn(score, fields))
-                column.fields |= {name: value for name, value in fields.items() if column.fields.get(name) is None}
+                if not is_generative(block.protocol):
+                    column.fields |= {name: value for name, value in fields.items() if column.fields.get(name) is None}
                 column.blocks.setdefault(place, block)
     for columns in found.values():
         columns.sort(key=lambda column: -len(column.blocks))
@@ -82,22 +84,21 @@ def fields_of(block: Block, score: str) -> dict[str, Any]:
 
 
 def alike(a: Fields, b: Fields) -> bool:
-    """Whether two protocols are one: a field that says nothing, as of a method without weights, is any."""
+    """Whether two protocols are one; of pairs a field that says nothing, as of a method without weights, is any."""
+    if EXTRACTOR in a or EXTRACTOR in b:
+        return a == b
     return all(None in (a.get(name), b.get(name)) or a[name] == b[name] for name in a.keys() | b.keys())
 
 
 def departures(columns: Sequence[ScoreColumn]) -> list[str]:
     """What sets the protocols of each score apart that was measured by several, a sentence each."""
-    said = []
+    said: dict[str, list[str]] = {}
     for first in (column for column in columns if column.number == 1):
         for other in (c for c in columns if c.score == first.score and c.number > 1):
-            apart = [
-                f"{name} {other.fields.get(name)}, not {first.fields.get(name)}"
-                for name in first.fields
-                if not alike({name: first.fields[name]}, {name: other.fields.get(name)})
-            ]
-            said.append(f"{other.title} was measured otherwise than {first.title}: {'; '.join(apart)}.")
-    return said
+            names = [name for name in first.fields if first.fields[name] != other.fields.get(name)]
+            apart = "; ".join(f"{name} {other.fields.get(name)}, not {first.fields[name]}" for name in names)
+            said.setdefault(f"[{other.number}] measured otherwise than [1]: {apart}.", []).append(first.score)
+    return [f"{', '.join(scores)} {text}" for text, scores in said.items()]
 
 
 def chosen(columns: Sequence[ScoreColumn], by: str | None) -> ScoreColumn | None:
@@ -112,6 +113,8 @@ def chosen(columns: Sequence[ScoreColumn], by: str | None) -> ScoreColumn | None
     if not found:
         known = [column.title for column in columns]
         raise UserError(f"no run has a score {by}: {did_you_mean(by, known, 'there are ' + ', '.join(known))}")
+    if found[0].better is None:
+        raise UserError(f"nobody knows which side of {by} is better: rank by another score")
     if len(found) > 1:
         raise UserError(
             f"{by} was measured by {len(found)} protocols, whose values are not to be ranked together: name one of "

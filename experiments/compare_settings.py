@@ -9,6 +9,7 @@ import yaml
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where there is one: ten times as fast
 TOLD_ELSEWHERE = ("experiment", "seed_everything", "runs_dir", "record")
 CLASS, ARGUMENTS = "class_path", "init_args"
+UNKNOWN = "?"  # the value of a run whose configuration is not known
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,14 @@ def differences(settings: Sequence[Settings]) -> dict[str, list[str | None]]:
 def differing(settings: Sequence[Settings]) -> dict[str, list[str | None]]:
     """``differences`` with a line for each argument."""
     names = sorted({name for one in settings for name in one.values})
-    found = {name: [one.values.get(name) for one in settings] for name in names}
-    some_whole = any(one.whole for one in settings)
-    return {
-        name: values
-        for name, values in found.items()
-        if len({v for v, one in zip(values, settings, strict=True) if v is not None or one.whole or not some_whole}) > 1
-    }
+    known = [one for one in settings if one.values]
+    some_whole = any(one.whole for one in known)
+    found = {}
+    for name in names:
+        told = {one.values.get(name) for one in known if name in one.values or one.whole or not some_whole}
+        if len(told) > 1:
+            found[name] = [one.values.get(name) if one.values else UNKNOWN for one in settings]
+    return found
 
 
 def folded(found: Mapping[str, list[str | None]]) -> dict[str, list[str | None]]:
@@ -107,7 +109,7 @@ def folded(found: Mapping[str, list[str | None]]) -> dict[str, list[str | None]]
         if any(other.startswith(f"{name}.") for other in kept):
             continue
         for i, value in enumerate(kept.pop(name)):
-            if value is not None:
+            if value not in (None, UNKNOWN):
                 kept[above][i] = f"{kept[above][i]}, {last} {value}"
     return kept
 

@@ -147,22 +147,28 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
         key=content.get("key"),
         seed=content["seed"],
         status=content["status"],
-        started=tuple(content["started"]),
+        started=tuple(content["started"]) or _refuse("started is empty"),
         minutes=content["wall_seconds"] / 60,
         clock={name: content["clock"][name] for name in ("d_step", "g_step", "kimg", "total_d_steps")}
-        | {"length": content["clock"].get("length") or {}},
+        | {"length": content["clock"].get("length") or {}, "kimg": float(content["clock"]["kimg"])},
         dirty=content["code"]["dirty"] is True,
         device=hardware["gpu"] or ("1 thread" if threads == 1 else f"{threads} threads"),
         blocks=tuple(_block(block) for block in content["scores"]),
-        parameters=(content.get("cost") or {}).get("parameters") or {},
+        parameters={name: int(count) for name, count in ((content.get("cost") or {}).get("parameters") or {}).items()},
     )
+
+
+def _refuse(why: str) -> Any:
+    raise ValueError(why)
 
 
 def _block(content: dict[str, Any]) -> Block:
     moments = {name: content[name] for name in ("first", "last", "best") if content.get(name)}
-    for row in moments.values():
-        dict(row["metrics"])  # damage is named now, not met later
     history = content.get("history") or ()
+    for row in (*moments.values(), *history):  # damage is named now, not met later
+        float(row.get("kimg", 0.0))
+        if not all(value is None or isinstance(value, int | float) for value in row["metrics"].values()):
+            raise ValueError("a score that is no number")
     return Block(content["protocol"], moments, content["floor"] or {}, history=history)
 
 

@@ -67,8 +67,9 @@ class LoggedRun:
         for row in self.history if self.folder is not None else ():
             assert self.folder is not None
             for name, value in row.items():
-                for file in files_of(value):
-                    found.setdefault(name, []).append((round(1000 * row.get("kimg", 0)), self.folder / "files" / file))
+                for path in (self.folder / "files" / file for file in files_of(value)):
+                    if path.is_file():
+                        found.setdefault(name, []).append((round(1000 * row.get("kimg", 0)), path))
         return found
 
 
@@ -93,13 +94,17 @@ def read_offline(file: Path) -> LoggedRun:
         ValueError: it is none, or wandb is not installed.
     """
     try:
+        from google.protobuf.message import DecodeError
         from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # generated
     except ModuleNotFoundError as error:
         raise ValueError("wandb is not installed, which reads its own files: pip install wandb") from error
     run = LoggedRun(folder=file.parent)
     for content in pieces(file):
         record = Record()
-        record.ParseFromString(content)
+        try:
+            record.ParseFromString(content)
+        except DecodeError as error:
+            raise ValueError(f"{file} is a damaged file of Weights & Biases") from error
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run.id, run.name, run.group = record.run.run_id, record.run.display_name, record.run.run_group
@@ -131,7 +136,7 @@ def read_project(path: str, api: Any = None) -> list[LoggedRun]:
                 group=run.group or "",
                 config=dict(run.config),
                 history=list(run.scan_history()),
-                summary=dict(run.summary),
+                summary=dict(run.summary_metrics),
             )
             for run in found
         ]

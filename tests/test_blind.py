@@ -54,14 +54,16 @@ def test_the_interval_by_hand() -> None:
 
 
 def test_votes_of_several_people_are_one_rate(capfd: pytest.CaptureFixture[str]) -> None:
-    for name, votes in (("x", ["a", "a", "b"]), ("y", ["a", "neither"])):
+    for name, votes in (("x", [0, 0, 1]), ("y", [0, None])):
         held = {"of": ["a", "b"], "seed": 0, "votes": [{"names": ["0", "0"], "vote": vote} for vote in votes]}
         Path(f"{name}.json").write_text(json.dumps(held))
     assert main(["compare", "--votes", "x.json", "y.json"]) == 0
     assert capfd.readouterr().out == "a against b: 3 to 1, 1 undecided; wins 75% (95 % between 30% and 95%)\n"
-    Path("z.json").write_text(json.dumps({"of": ["a", "c"], "votes": [{"vote": "c"}]}))
+    assert main(["compare", "--votes", "x.json", "./x.json"]) == 0
+    assert "2 to 1" in capfd.readouterr().out  # once
+    Path("z.json").write_text(json.dumps({"of": ["a", "c"], "votes": [{"vote": 1}]}))
     assert "z.json is of a and c, not of a and b" in refused(capfd, "compare", "--votes", "x.json", "z.json")
-    Path("z.json").write_text(json.dumps({"of": ["a", "b"], "votes": [{"vote": "c"}]}))
+    Path("z.json").write_text(json.dumps({"of": ["a", "b"], "votes": [{"vote": 2}]}))
     assert "z.json holds no votes of a blind comparison" in refused(capfd, "compare", "--votes", "z.json")
 
 
@@ -69,8 +71,8 @@ def test_votes_of_several_people_are_one_rate(capfd: pytest.CaptureFixture[str])
     ("words", "sentence"),
     [
         (["a"], "--blind compares two runs, or two folders of pictures: 1 are given"),
-        (["a", "nowhere"], "there is no run at nowhere"),
-        (["a", "runs"], "runs is 2 runs: --blind compares one with one"),
+        (["runs/gan/toy/one", "nowhere"], "there is no run at nowhere"),
+        (["runs/gan/toy/one", "runs"], "runs is 2 runs: --blind compares one with one"),
         (["a", "b", "--out", "tiny.yaml"], "tiny.yaml exists and is not overwritten"),
         (["a", "b", "--pairs", "0"], "--pairs expects a whole number of at least 1"),
     ],
@@ -100,8 +102,8 @@ def test_in_a_browser_keys_vote_and_the_votes_are_a_file(capfd: pytest.CaptureFi
         )
         page.screenshot(path="page.png")
         held = page.evaluate("(link) => JSON.parse(decodeURIComponent(link.split(',')[1]))", link)
-    names = [["b", "a"] if swapped else ["a", "b"] for swapped in sides]
-    assert [vote["vote"] for vote in held["votes"]] == [names[0][0], names[1][1], "neither", names[3][0]]
+    left = [int(swapped) for swapped in sides]
+    assert [vote["vote"] for vote in held["votes"]] == [left[0], 1 - left[1], None, left[3]]
     Path("votes.json").write_text(json.dumps(held))
     assert main(["compare", "--votes", "votes.json"]) == 0
     assert "1 undecided" in capfd.readouterr().out

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from browser import needs_browser, opened
-from command_line import place, refused
+from command_line import ROOT, place, refused
 from PIL import Image
 
 from experiments.cli import main
@@ -86,10 +86,20 @@ def test_runs_of_other_protocols_have_columns_of_their_own_and_are_not_ranked(ca
     text = said(capfd, "runs/gan/toy/*")
     assert [cells(text, i + 1)[1] for i in range(3)] == ["gan/toy, seed 0", "gan/toy, seed 2", "gan/toy, seed 1"]
     assert cells(text, 3)[6:] == ["–", "–", "2"]
-    assert "fid@toy [2] was measured otherwise than fid@toy [1]: fakes 50, not 100." in text
+    assert "fid@toy, odd [2] measured otherwise than [1]: fakes 50, not 100." in text
+    assert "1 of 3 have no fid@toy [1] and stand last." in text
     assert "name one of them, such as --by 'fid@toy [1]'" in refused(capfd, "compare", a, b, "--by", "fid@toy")
     assert cells(said(capfd, a, b, "--by", "fid@toy [2]"), 1)[1] == "gan/toy, seed 1"
     assert "no run has a score kid: there are fid@toy" in refused(capfd, "compare", a, "--by", "kid")
+    assert "nobody knows which side of odd is better" in refused(capfd, "compare", a, "--by", "odd")
+
+
+def test_a_field_that_says_nothing_is_a_value_of_generated_images(capfd) -> None:
+    runs = [run("none", [3.0]), run("half", [2.0], protocol={"truncation": 0.5}, seed=1)]
+    runs.append(run("more", [1.0], protocol={"truncation": 0.7}, seed=2))
+    for order in (runs, runs[::-1]):
+        text = said(capfd, *order)
+        assert "fid@toy [3]" in text  # none of them shares a column
 
 
 def test_what_differs_in_the_configurations(capfd) -> None:
@@ -116,6 +126,9 @@ def test_settings_by_hand() -> None:
         **{"model.penalties.R1-2": "R1", "model.penalties.R1-2.weight": "2"},
     }
     assert flat({"seed_everything": 1, "data": {"a": "1e-3", "b": True}}) == {"data.a": "0.001", "data.b": "true"}
+    unknown = Settings()
+    assert differences([unknown, Settings({"a": "1"}), Settings({"a": "2"})]) == {"a": ["?", "1", "2"]}
+    assert differences([unknown, Settings({"a": "1"})]) == {}
     whole, part = Settings({"a": "1", "b": "2"}, True), Settings({"a": "3"})
     assert differences([whole, part]) == {"a": ["1", "3"]}  # b may be 2 by default
     assert differences([whole, Settings({"a": "1"}, True)]) == {"b": ["2", None]}
@@ -134,6 +147,18 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
     assert "gan/toy, seed 0: cut off, 100%" in text or "gan/toy, seed 0: running, 100%" in text
     assert "gan/toy, seed 1: uncommitted code" in text
     assert "2 runs" in text
+    shapes: list[dict[str, Any]] = [
+        {"started": []},
+        {"cost": {"parameters": {"G": None}}},
+        {"clock": {"d_step": 1, "g_step": 1, "kimg": None, "total_d_steps": 1}},
+        {"scores": [{"protocol": PROTOCOL, "floor": None, "last": row(1.0, "low")}]},  # type: ignore[arg-type]
+        {"scores": [{"protocol": PROTOCOL, "floor": None, "last": row(1.0, 2.0), "history": [{"kimg": 1.0}]}]},
+    ]
+    for i, changed in enumerate(shapes):
+        run(f"d{i}", [1.0], seed=9, **changed)
+    text = said(capfd, "runs")
+    assert text.count("is no record, or a damaged one, and left out") == 1 + len(shapes)
+    assert "2 runs" in text
     assert "there is no run to compare in" in refused(capfd, "compare", str(damaged))
     (Path("runs/gan/toy/a") / "config.yaml").write_text("a: [")
     assert "the configuration of runs/gan/toy/a/record.json cannot be read (no valid YAML)" in said(capfd, "runs")
@@ -143,6 +168,9 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
     ("words", "sentence"),
     [
         ([], "compare needs runs"),
+        ([""], "there is no run at "),
+        (["stylegan/progan_mnist32"], "stylegan/progan_mnist32 has no committed result and no run below runs"),
+        (["runs", "--pairs", "3"], "--pairs is for a blind comparison: add --blind"),
         (["nowhere"], "there is no run at nowhere: give run directories, records, or an experiment's name"),
         (["no*where"], "nothing matches no*where"),
         (["tiny.yaml"], "tiny.yaml is no record"),
@@ -162,6 +190,9 @@ def test_committed_results_bring_their_pictures_evaluations_and_settings(capfd) 
     assert "fid@mnist-cnn" in text
     assert "kid@mnist-cnn" in text
     assert "| model | GAN | VAE |" in text
+    results = ROOT / "experiments/results/gan"
+    long_and_short = [str(results / f"dcgan_mnist32{length}-s0.json") for length in ("", "_100kimg")]
+    assert "| clock.kimg | 700 | 100 |" in said(capfd, *long_and_short)
     assert Path("page.html").read_text().count("data:image/png") >= 2
 
 
@@ -187,7 +218,7 @@ def test_in_a_browser_it_sorts_hides_and_moves() -> None:
     with opened(Path("page.html")) as page:
         names = page.locator("tbody td:nth-child(2)")
         assert names.all_inner_texts() == ["gan/toy, seed 0", "gan/toy, seed 1", "gan/toy, seed 2"]
-        page.get_by_role("button", name="kimg").click()
+        page.get_by_role("button", name="kimg", exact=True).click()
         assert names.all_inner_texts()[0] == "gan/toy, seed 2"
         page.get_by_role("button", name="fid@toy [1]").click()
         page.get_by_role("button", name="fid@toy [1]").click()

@@ -6,7 +6,7 @@
   const [left, right] = document.querySelectorAll("#pair img");
   const progress = document.getElementById("progress"), outcome = document.getElementById("outcome");
 
-  const winner = (pair, side) => (side === "neither" ? side : of[(side === "right") !== pair.swapped ? 1 : 0]);
+  const winner = (pair, side) => (side === "neither" ? null : Number((side === "right") !== pair.swapped));
 
   function show() {
     const done = votes.length === pairs.length;
@@ -18,7 +18,7 @@
       right.src = pairs[votes.length].right;
       return;
     }
-    const wins = of.map((name) => votes.filter(({ vote }) => vote === name).length);
+    const wins = of.map((_, i) => votes.filter(({ vote }) => vote === i).length);
     outcome.querySelector("p").textContent = `${of[0]} ${wins[0]}, ${of[1]} ${wins[1]}, neither ${votes.length - wins[0] - wins[1]}`;
     const held = JSON.stringify({ of, seed, votes }, null, 1);
     outcome.querySelector("a").href = `data:application/json,${encodeURIComponent(held)}`;
@@ -33,6 +33,7 @@
 
   const keys = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "neither" };
   document.addEventListener("keydown", (event) => {
+    if (event.repeat || event.altKey || event.ctrlKey || event.metaKey) return;
     if (keys[event.key]) vote(keys[event.key]);
     else if (event.key === "ArrowUp" && votes.pop()) show();
     else return;

@@ -23,11 +23,13 @@
       const inside = found.filter((value) => value >= low && value <= high);
       return inside.length > 1 ? inside : [low, high];
     }
-    const rough = (high - low) / 4 || Math.abs(high) || 1;
+    const flat = high - low < 1e-9 * Math.max(Math.abs(high), Math.abs(low));
+    if (flat) return [high];
+    const rough = (high - low) / 4;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= rough * 0.999);
     const found = [];
-    for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + 1e-9 * step; value += step) found.push(value);
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(i * step);
     return found;
   }
 

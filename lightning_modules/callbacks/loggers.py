@@ -174,7 +174,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         except wandb.errors.Error as error:
             raise ConnectionError(f"Weights & Biases does not answer ({error}): set WANDB_MODE=offline") from error
         self.experiment.define_metric("*", step_metric="kimg", step_sync=True)
-        self._staged = None if online else Path(self.experiment.dir).parent
+        self._staged = Path(self.experiment.dir).parent if self.chosen_mode() == "offline" else None
 
     def chosen_mode(self) -> str:
         """ "online" or "offline" (or what WANDB_MODE says)."""
@@ -214,6 +214,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
                 self._add_checkpoints(self._run)
             self.experiment.finish(exit_code=0 if status == "success" else 1)
             self._run = self._experiment = None
+            self._defined, self._record = set(), {}
 
     def summary(self) -> list[str]:
         """How an offline run is sent."""
