@@ -40,9 +40,11 @@ def compare(argv: Sequence[str]) -> int:
         raise UserError(f"{strange[0]} is for a blind comparison: add --blind")
     contenders, problems = find_contenders(targets_of(request), Path(request.own.get("--runs_dir", "runs")))
     columns = score_columns(contenders)
-    contenders = [contenders[i] for i in ranked(range(len(contenders)), chosen(columns, request.own.get("--by")))]
-    columns = score_columns(contenders)
     by = chosen(columns, request.own.get("--by"))
+    order = ranked(range(len(contenders)), by)
+    contenders = [contenders[place] for place in order]
+    for column in columns:
+        column.reorder(order)
     apart = differences([one.settings for one in contenders])
     out = new_path(request.own["--out"]) if "--out" in request.own else None
     said = [*departures(columns), *remarks(contenders, by), *problems]

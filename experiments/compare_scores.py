@@ -40,6 +40,10 @@ class ScoreColumn:
         """ "lower" or "higher"; None where nobody knows."""
         return better(self.score)
 
+    def reorder(self, order: Sequence[int]) -> None:
+        """Follow the runs, of which the first now is the one that was at ``order[0]``."""
+        self.blocks = {new: self.blocks[old] for new, old in enumerate(order) if old in self.blocks}
+
     def value(self, place: int, of: str = "last") -> float | None:
         """That of the run at ``place``; None where it has none, or one that was not finite."""
         return self.blocks[place].scores(of).get(self.score) if place in self.blocks else None
