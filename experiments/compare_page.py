@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.compare_runs import Contender
 from experiments.compare_scores import ScoreColumn
-from experiments.page import abreast, charts, over, page, section, sortable, source, table
+from experiments.page import abreast, charts, over, page, section, sortable, source, table, thinned
 
 DRAWN, PICTURED = 24, 8  # runs, at most, that have curves, and pictures
 FRAMES = 12  # pictures of a run and panel, at most
@@ -104,7 +104,7 @@ def pictures(contenders: Sequence[Contender]) -> dict[str, Frames]:
     found: dict[str, Frames] = {}
     for place, one in enumerate(contenders):
         for name, frames in one.pictures.items():
-            found.setdefault(name, {})[place] = [*frames[: -1 : math.ceil(len(frames) / FRAMES)], frames[-1]]
+            found.setdefault(name, {})[place] = thinned(frames, FRAMES)
     return found
 
 

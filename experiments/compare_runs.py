@@ -12,7 +12,7 @@ from pathlib import Path
 from experiments.catalogue import experiments
 from experiments.compare_settings import Settings, flat, read_settings
 from experiments.errors import UserError
-from experiments.runs import find_runs_below
+from experiments.runs import RunDirectory, find_runs_below, pictures_over_time
 from experiments.table_cells import Known, read_keys
 from experiments.table_results import RESULTS, Result, read_records, result_of
 from experiments.wandb_runs import LoggedRun, find_files, read_offline, read_project
@@ -69,7 +69,7 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
         except (OSError, ValueError) as error:
             problems.append(f"the configuration of {result.path} cannot be read ({error})")
             settings = Settings()
-        pictures = panels(file.parent / "samples") if folder else beside(file)
+        pictures = pictures_over_time(file.parent / "samples") if folder else beside(file)
         contenders.append(Contender("", result, settings, folder, pictures))
     return named([*contenders, *logged]), problems
 
@@ -182,9 +182,8 @@ def evaluations_beside(file: Path) -> Iterator[Place]:
 
 
 def settings_of_run(folder: Path) -> Settings:
-    """Those in force in a run directory: of its last config.yaml."""
-    files = sorted(folder.glob("config-*.yaml"), key=lambda path: (len(path.name), path.name))
-    return read_settings([folder / "config.yaml", *files][-1].read_text(encoding="utf-8"), whole=True)
+    """Those in force in a run directory."""
+    return read_settings(RunDirectory(folder).config.read_text(encoding="utf-8"), whole=True)
 
 
 def settings_of_record(result: Result, known: Mapping[str, Known]) -> Settings:
@@ -196,16 +195,6 @@ def settings_of_record(result: Result, known: Mapping[str, Known]) -> Settings:
     kept = {name: value for name, value in found.values.items() if name not in LENGTHS}
     length = flat({"clock": result.clock["length"] or {"kimg": round(result.clock["kimg"])}})  # no part of the key
     return Settings({**kept, **length}, whole=False)
-
-
-def panels(folder: Path) -> dict[str, list[tuple[int, Path]]]:
-    """The pictures NAME-COUNT.png of ``folder`` by name: images seen and file, in order."""
-    found: dict[str, list[tuple[int, Path]]] = {}
-    for path in sorted(folder.glob("*.png")):
-        name, _, count = path.stem.rpartition("-")
-        if count.isdecimal():
-            found.setdefault(name, []).append((int(count), path))
-    return found
 
 
 def beside(file: Path) -> dict[str, list[tuple[int, Path]]]:

@@ -4,12 +4,19 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+Item = TypeVar("Item")
 HERE = Path(__file__).parent / "page"
 KINDS = {".png": "image/png", ".webp": "image/webp", ".svg": "image/svg+xml"}
 AXES = ("steps", "thousands of images", "minutes")  # a point's first three numbers
+
+
+def thinned(items: Sequence[Item], most: int) -> list[Item]:
+    """About ``most`` of ``items``, at equal distances, the last one among them."""
+    return [*items[: -1 : ceil(len(items) / most)], items[-1]]
 
 
 def page(title: str, body: str, data: Mapping[str, Any], behaviour: str = "page.js") -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
-from experiments.page import charts, folded, over, page, panel, pictures, section, source, table
+from experiments.page import charts, folded, over, page, panel, pictures, section, source, table, thinned
 from experiments.request import read_request
-from experiments.runs import RunDirectory, open_run
+from experiments.runs import RunDirectory, open_run, pictures_over_time
 
 POINTS = 600  # of a curve, at most
 FRAMES = 60  # of a panel, at most
@@ -107,23 +107,12 @@ def series(moments: Moments) -> dict[str, list[Point]]:
         for name, value in row.items():
             if name not in (*AXIS, "step", "g_step") and isinstance(value, int | float) and math.isfinite(value):
                 found.setdefault(name, []).append((*at, value))
-    return {name: thinned(points) for name, points in sorted(found.items())}
-
-
-def thinned(points: list[Point]) -> list[Point]:
-    """At most ``POINTS`` of them, the last one among them."""
-    every = math.ceil(len(points) / POINTS)
-    return [*points[:-1:every], points[-1]]
+    return {name: thinned(points, POINTS) for name, points in sorted(found.items())}
 
 
 def panels(folder: Path) -> dict[str, list[Path]]:
-    """The pictures NAME-COUNT.png of ``folder`` by name, in order; at most ``FRAMES`` of each, the last among them."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*.png")):
-        name, _, count = path.stem.rpartition("-")
-        if count.isdecimal():
-            found.setdefault(name, []).append(path)
-    return {name: [*paths[: -1 : math.ceil(len(paths) / FRAMES)], paths[-1]] for name, paths in found.items()}
+    """The pictures over time of ``folder`` by name; about ``FRAMES`` of each, the last among them."""
+    return {name: [path for _, path in thinned(found, FRAMES)] for name, found in pictures_over_time(folder).items()}
 
 
 def told(folder: Path) -> Iterator[tuple[Path, str]]:

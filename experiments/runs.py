@@ -167,3 +167,13 @@ def find_runs_below(folder: Path) -> list[Path]:
     """Run directories up to three levels below ``folder``, the latest last."""
     found = [p.parent for depth in ("*", "*/*", "*/*/*") for p in folder.glob(f"{depth}/config.yaml")]
     return sorted(found, key=lambda p: p.name)
+
+
+def pictures_over_time(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    """The pictures NAME-COUNT.png of ``folder`` by name: images seen and file, in order."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for path in sorted(folder.glob("*.png")):
+        name, _, count = path.stem.rpartition("-")
+        if count.isdecimal():
+            found.setdefault(name, []).append((int(count), path))
+    return found

@@ -15,7 +15,8 @@ from torch import Tensor
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
 from lightning_modules.callbacks.pictures import grid, save_png
-from lightning_modules.callbacks.record import device_facts, finite, source_state, versions
+from lightning_modules.callbacks.record import finite
+from lightning_modules.callbacks.surroundings import device_facts, source_state, versions
 
 SCHEMA = 1
 CPU = torch.device("cpu")

@@ -138,6 +138,8 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
     Raises:
         KeyError, ValueError, TypeError, AttributeError: it is none, or damaged.
     """
+    if not content["started"]:
+        raise ValueError("it never started")
     hardware = content["hardware"]
     threads = hardware["threads"]
     return Result(
@@ -147,7 +149,7 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
         key=content.get("key"),
         seed=content["seed"],
         status=content["status"],
-        started=tuple(content["started"]) or _refuse("started is empty"),
+        started=tuple(content["started"]),
         minutes=content["wall_seconds"] / 60,
         clock={name: content["clock"][name] for name in ("d_step", "g_step", "kimg", "total_d_steps")}
         | {"length": content["clock"].get("length") or {}, "kimg": float(content["clock"]["kimg"])},
@@ -156,10 +158,6 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
         blocks=tuple(_block(block) for block in content["scores"]),
         parameters={name: int(count) for name, count in ((content.get("cost") or {}).get("parameters") or {}).items()},
     )
-
-
-def _refuse(why: str) -> Any:
-    raise ValueError(why)
 
 
 def _block(content: dict[str, Any]) -> Block:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -202,15 +201,14 @@ def test_two_hundred_runs_in_two_seconds_without_torch() -> None:
     for i in range(200):
         run(f"r{i}", [9.0 - j for j in range(6)], f"model: {{width: {i}}}", seed=i)
     code = """
-import sys
+import sys, time
 from experiments.cli import main
 assert main(["compare", "runs"]) == 0
+assert time.process_time() < 2
 assert not {"torch", "lightning", "jsonargparse", "wandb", "numpy"} & set(sys.modules)
 """
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "200 runs, by fid@toy" in done.stdout
-    assert time.perf_counter() - start < 10  # 2 s where nothing else runs
 
 
 @needs_browser

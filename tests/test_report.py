@@ -10,7 +10,8 @@ from command_line import place, refused
 from PIL import Image
 
 from experiments.cli import main
-from experiments.report import FRAMES, POINTS, panels, series, thinned
+from experiments.page import thinned
+from experiments.report import FRAMES, POINTS, panels, series
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 SCORES = {"fid@toy": 3.0, "is@toy": 2.0}
@@ -48,7 +49,7 @@ def run(frames: int = 3) -> Path:
 
 def test_curves_are_thinned_but_for_the_last_point() -> None:
     points = [(float(i), None, None, 1.0) for i in range(3 * POINTS + 1)]
-    found = thinned(points)
+    found = thinned(points, POINTS)
     assert len(found) <= POINTS + 1
     assert (found[0], found[-1]) == (points[0], points[-1])
     rows = [{"a": 1.0, "bad": float("nan"), "d_step": 2, "kimg": 1, "time": 30.0}, {"a": 3, "time": 90.0, "word": "x"}]

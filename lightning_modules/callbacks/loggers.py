@@ -210,8 +210,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         """Add the table of scores and the checkpoints, and end W&B's run: the next one of this process is another."""
         if self._run is not None:
             self._add_scores()
-            if self.artifacts:
-                self._add_checkpoints(self._run)
+            self._add_checkpoints(self._run)
             self.experiment.finish(exit_code=0 if status == "success" else 1)
             self._run = self._experiment = None
             self._defined, self._record = set(), {}
@@ -234,6 +233,8 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             self.experiment.log({"scores": wandb.Table(columns=head, data=lines)})
 
     def _add_checkpoints(self, run: Run) -> None:
+        if not self.artifacts:
+            return
         import wandb
 
         files = [run.directory / "checkpoints" / f"{name}.ckpt" for name in ("last", "best")]

@@ -3,16 +3,12 @@
 import json
 import math
 import os
-import platform
-import subprocess
 import time
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -25,10 +21,10 @@ from lightning_modules.callbacks.cost import SampleMeter, cost
 from lightning_modules.callbacks.loggers import RunLogger
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.surroundings import hardware, source_state, versions
 from lightning_modules.contract import StatesItsFindings
 
 SCHEMA = 1
-PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "lightning-atelier")
 
 
 class RunRecord(Callback):
@@ -258,48 +254,3 @@ def score_block(callback: Scores, best: tuple[str, int] | None) -> dict[str, Any
         chosen = [row for row in callback.history if row["d_step"] == best[1] and best[0] in row["metrics"]]
         block["best"] = {"by": best[0], **chosen[0]} if chosen else None
     return {**block, "history": callback.history}
-
-
-def hardware(trainer: L.Trainer) -> dict[str, Any]:
-    """What it ran on, in general terms."""
-    return {
-        "accelerator": trainer.accelerator.name(),
-        "devices": trainer.world_size,
-        **device_facts(trainer.strategy.root_device),
-        "precision": str(trainer.precision),
-    }
-
-
-def device_facts(device: torch.device) -> dict[str, Any]:
-    """The GPU, where ``device`` is one, and the CPU beside it."""
-    return {
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "cpu": platform.machine(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def versions() -> dict[str, str | None]:
-    """Of the packages that scores hang on, and of Python."""
-    return {package: installed(package) for package in PACKAGES} | {"python": platform.python_version()}
-
-
-def installed(package: str) -> str | None:
-    """The package's version, None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def source_state() -> dict[str, Any]:
-    """The commit of the code and whether tracked files differ from it; None outside a repository."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
-
-    try:
-        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("status", "--porcelain", "-uno").strip())}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
