@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_modules.adversarial import Terms
 from lightning_modules.contract import StatesItsData
-from lightning_modules.gan import JudgedModule
+from lightning_modules.judged import JudgedModule
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 from lightning_modules.networks.base import Discriminator, Network
 from lightning_modules.restoring import Restoring

@@ -25,6 +25,7 @@ from lightning_modules.adversarial import Terms
 from lightning_modules.base import OptimizerCallable, evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.generative import PANEL_STREAM
+from lightning_modules.judged import Made
 from lightning_modules.losses.adversarial import AdversarialLoss, Wasserstein
 from lightning_modules.losses.penalties import Penalty, PixelGradientPenalty
 from lightning_modules.networks.base import PyramidDiscriminator, PyramidGenerator
@@ -153,9 +154,9 @@ class SinGAN(GAN):
             return self.G.reconstruction(0)
         return self.G.finer(self.below(), self.G.current)
 
-    def make_fakes(self, y: Tensor) -> Tensor:
-        """Samples of the current scale: [N, 3, h, w]."""
-        return self.G.image(self.G.draw(len(y), self.G.sizes[: self.G.current + 1]))
+    def make_fakes(self, y: Tensor) -> Made:
+        """Samples of the current scale, [N, 3, h, w]."""
+        return Made(self.G.image(self.G.draw(len(y), self.G.sizes[: self.G.current + 1])))
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """The base's; and how far the image of z* is from the photograph ``x``."""

@@ -13,6 +13,7 @@ from torch.optim import Adam
 
 from lightning_modules.base import OptimizerCallable
 from lightning_modules.gan import GAN
+from lightning_modules.judged import Made
 from lightning_modules.losses.penalties import R1, Penalty
 from lightning_modules.networks.base import Discriminator, StyledGenerator
 
@@ -32,6 +33,8 @@ class StyleGAN(GAN):
     """
 
     G: StyledGenerator
+
+    makes_of_noise = False  # but of styles
 
     def __init__(
         self,
@@ -60,10 +63,9 @@ class StyleGAN(GAN):
         """G's two, which are called by themselves, and D."""
         return [self.G.mapping, self.G.synthesis, self.D]
 
-    def make_fakes(self, y: Tensor) -> Tensor:
-        """G's samples of fresh noise for the labels ``y`` [N], their styles mixed or not: [N, *out_shape]."""
-        images: Tensor = self.G.synthesis(self.styles(y))
-        return images
+    def make_fakes(self, y: Tensor) -> Made:
+        """G's samples of fresh noise for the labels ``y`` [N], their styles mixed or not."""
+        return Made(self.G.synthesis(self.styles(y)))
 
     def styles(self, y: Tensor) -> Tensor:
         """Those of fresh noise for ``y`` [N]: [N, styles, w_dim]."""

@@ -96,7 +96,7 @@ class StyleGAN2(StyleGAN):
                 looked = x
             else:
                 with torch.no_grad():
-                    looked = self.make_fakes(y).to(x.dtype)
+                    looked = self.make_fakes(y).images.to(x.dtype)
             with self.precision([penalty]):
                 shown = self.show(looked, [penalty])
                 logits = self.ask(shown.changed, y, eager=True).logits

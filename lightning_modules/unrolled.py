@@ -20,6 +20,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from lightning_modules.adversarial import Terms
 from lightning_modules.gan import GAN
+from lightning_modules.judged import Made
 from lightning_modules.networks.base import Discriminator, Generator
 
 Weights = dict[str, Tensor]
@@ -106,16 +107,16 @@ class UnrolledGAN(GAN):
             raise ValueError("unrolling knows no weight_clip and no d_clip: leave them out")
         self.unroll = unroll
 
-    def g_terms(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor) -> Terms:
+    def g_terms(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor, made: Made | None = None) -> Terms:
         """G's objective on ``fake`` [M, ...] against the D of ``unroll`` steps later."""
         if not self.unroll:
-            return super().g_terms(x, fake, y, y_fake)
+            return super().g_terms(x, fake, y, y_fake, made)
         # compiled networks have no double backward, and half precision loses the small steps of D
         with torch.compiler.set_stance("force_eager"), torch.autocast(self.device.type, enabled=False):
             fake = fake.float()
             weights = self.look_ahead(x, fake, y, y_fake)
             then = {name: weight.detach() for name, weight in weights.items()}
-            terms = with_weights(self.D, then, lambda: super(UnrolledGAN, self).g_terms(x, fake, y, y_fake))
+            terms = with_weights(self.D, then, lambda: super(UnrolledGAN, self).g_terms(x, fake, y, y_fake, made))
             reaction = -with_weights(self.D, weights, lambda: self.adversary(x, fake.detach(), y, y_fake))
             return terms | {"g/adv": terms["g/adv"] + (reaction - reaction.detach())}
 

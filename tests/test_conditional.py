@@ -178,7 +178,7 @@ def test_the_class_head_reads_what_the_logit_reads():
     D = AuxiliaryDiscriminator(Known(), K)
     with torch.no_grad():
         D.classify.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]]))
-    logits, classes = D.judge(torch.tensor([[3.0, 4.0]]))
+    logits, classes, _ = D.judge(torch.tensor([[3.0, 4.0]]))
     assert logits.tolist() == D(torch.tensor([[3.0, 4.0]])).tolist() == [11.5]
     assert classes.tolist() == [[3, 4, 1]]
 

@@ -146,7 +146,7 @@ def test_reals_and_fakes_are_augmented_and_the_gradient_reaches_g() -> None:
     assert augment.asked == [False, False, True]
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in G.parameters())
     plain = GAN(G, D)
-    assert torch.equal(module.judge(x, -x, y, []).real, plain.judge(3 * x, -3 * x, y, []).real)
+    assert torch.equal(module.judge(x, -x, y, []).real.logits, plain.judge(3 * x, -3 * x, y, []).real.logits)
 
 
 def test_a_relativistic_loss_sees_augmented_reals_in_both_steps() -> None:

@@ -62,8 +62,8 @@ def test_one_pass_shares_the_statistics_of_a_batch(tmp_path: Path) -> None:
     x, y = torch.rand(6, 1, 16, 16), torch.zeros(6)
     both = GAN(dcgans(size=16)[0], D, one_pass=True).judge(x, -x, y, [])
     apart = GAN(dcgans(size=16)[0], D).judge(x, -x, y, [])
-    assert (both.real - apart.real).abs().max() > 1e-3
-    assert torch.equal(torch.cat([both.real, both.fake]), D(torch.cat([x, -x])))
+    assert (both.real.logits - apart.real.logits).abs().max() > 1e-3
+    assert torch.equal(torch.cat([both.real.logits, both.fake.logits]), D(torch.cat([x, -x])))
 
 
 def test_channels_last_changes_the_layout_only(tmp_path: Path) -> None:

@@ -43,4 +43,4 @@ def test_losses_are_taken_in_full_precision_under_autocast(loss: AdversarialLoss
     with torch.autocast("cpu", torch.bfloat16):
         judged = module.judge(x, x, y, [])
         terms = module.g_loss(x, y)
-    assert judged.real.dtype == judged.fake.dtype == terms["g/adv"].dtype == torch.float32
+    assert judged.real.logits.dtype == judged.fake.logits.dtype == terms["g/adv"].dtype == torch.float32

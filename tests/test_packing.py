@@ -74,7 +74,9 @@ def test_the_gradient_penalty_has_its_unit_norm_over_the_pack() -> None:
 def test_single_samples_are_augmented_before_they_are_packed() -> None:
     augment = DiffAugment([Contrast(0.0)])
     x = torch.randn(4, *SHAPE)
-    assert torch.allclose(GAN(mlps()[0], linear(2), augment=augment).judge(x, x, x, []).real, linear(2)(x), atol=1e-5)
+    assert torch.allclose(
+        GAN(mlps()[0], linear(2), augment=augment).judge(x, x, x, []).real.logits, linear(2)(x), atol=1e-5
+    )
 
 
 def test_g_learns_through_packs_and_every_weight_of_d() -> None:

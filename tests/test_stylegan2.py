@@ -103,7 +103,7 @@ def test_penalties_are_taken_at_reals_and_fakes_times_their_interval() -> None:
     torch.manual_seed(1)
     terms = module.d_regularisation(x, y)
     torch.manual_seed(1)
-    for name, weight, looked in (("r1", 3.0, x), ("r2", 2.0, module.make_fakes(y))):
+    for name, weight, looked in (("r1", 3.0, x), ("r2", 2.0, module.make_fakes(y).images)):
         inputs = looked.detach().requires_grad_()
         wanted = 5 * weight / 2 * squared_norm(input_gradient(module.D(inputs), inputs)).mean()
         assert terms[f"d/{name}"].item() == pytest.approx(wanted.item(), rel=1e-4)

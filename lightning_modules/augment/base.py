@@ -41,6 +41,22 @@ class Augmentation(nn.Module, ABC):
         return {}
 
 
+class PseudoReals(nn.Module, ABC):
+    """Shows D some fakes as reals."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, fake: Tensor) -> Tensor:
+        """Reals ``x`` and as many ``fake`` [N, ...] of the same labels to what D is shown as reals."""
+
+    @abstractmethod
+    def observe(self, real_logits: Tensor, images: int) -> None:
+        """As in ``Augmentation``."""
+
+    @abstractmethod
+    def adapt(self, step: int) -> dict[str, Tensor]:
+        """As in ``Augmentation``."""
+
+
 class Unchanged(Augmentation):
     """No augmentation, of whatever data."""
 

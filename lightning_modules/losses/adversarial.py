@@ -109,6 +109,18 @@ class Hinge(AdversarialLoss):
         return -fake.mean()
 
 
+class Silent(AdversarialLoss):
+    """None: both players' objectives are the other terms, such as a multi-class hinge (MHGAN)."""
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        """0, of which every logit is still a part: its weights get a gradient of zeros."""
+        return 0 * (real.mean() + fake.mean())
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        """0."""
+        return 0 * fake.mean()
+
+
 class Wasserstein(AdversarialLoss):
     """The critic's score difference (Arjovsky et al. 2017, eq. 3); needs a Lipschitz constraint beside it.
 
@@ -161,6 +173,27 @@ class RelativisticAverage(Relativistic):
     def d(self, real: Tensor, fake: Tensor) -> Tensor:
         """-log sigma(D(x) - E D(G(z))) - log sigma(E D(x) - D(G(z)))."""
         return softplus(fake.mean() - real).mean() + softplus(fake - real.mean()).mean()
+
+
+class TopK:
+    """G learns from the fakes that D finds most real, ever fewer of them (Sinha et al. 2020, section 3).
+
+    Of the fakes judged together the share is decay^epoch, but not less than ``least``.
+
+    Args:
+        decay: gamma of the paper, an epoch.
+        least: nu, the share of the batch that is never gone below.
+    """
+
+    def __init__(self, decay: float = 0.99, least: float = 0.5) -> None:
+        if not 0 < decay <= 1 or not 0 < least <= 1:
+            raise ValueError(f"TopK: decay and least must be above 0 and at most 1, got {decay} and {least}")
+        self.decay, self.least = decay, least
+
+    def __call__(self, fake: Tensor, epoch: int) -> Tensor:
+        """The highest of the logits ``fake`` [N] in ``epoch`` (from 0)."""
+        share = max(self.decay**epoch, self.least)
+        return fake.topk(max(1, int(share * len(fake))), dim=0).values
 
 
 class NoisyLabels(AdversarialLoss):

@@ -6,14 +6,25 @@ A term reads what the second head of its discriminator gives, [N, ...] in fp32; 
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot, relu
 
 
 class ClassificationTerm(ABC):
-    """One named term of both players' objectives."""
+    """One named term of both players' objectives.
+
+    Attributes:
+        name: what it is logged as.
+        embeds: whether it reads embeddings of images and of their classes, not class logits.
+    """
 
     name: ClassVar[str]
+    embeds: ClassVar[bool] = False
+
+    def outputs(self, num_classes: int) -> int | None:
+        """How many numbers it reads of each image, of so many classes; any number where None."""
+        return num_classes
 
     @abstractmethod
     def d(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
@@ -50,3 +61,98 @@ class AuxiliaryClassifier(ClassificationTerm):
     def g(self, fake: Tensor, y: Tensor) -> Tensor:
         """g_weight * -log P(y | G(z, y)) of class logits [N, K]."""
         return self.g_weight * cross_entropy(fake, y)
+
+
+class Twofold(ClassificationTerm):
+    """A second head that has two answers for each class.
+
+    Args:
+        d_weight: of D's term.
+        g_weight: of G's.
+    """
+
+    def __init__(self, d_weight: float = 1.0, g_weight: float = 1.0) -> None:
+        if d_weight <= 0 or g_weight < 0:
+            raise ValueError(
+                f"{type(self).__name__}: d_weight must be above 0 and g_weight 0 or more, got {d_weight} and {g_weight}"
+            )
+        self.d_weight, self.g_weight = d_weight, g_weight
+
+    def outputs(self, num_classes: int) -> int:
+        """2 K."""
+        return 2 * num_classes
+
+
+class TwinAuxiliaryClassifiers(Twofold):
+    """Two classifiers, one of reals and one of fakes: G pleases the one and eludes the other (TAC-GAN, Gong et al.
+    2019, eq. 5), so that it has nothing to gain from images that are easy to classify.
+
+    The first K logits are those of the classifier of reals. As in StudioGAN it learns from reals alone.
+    """
+
+    name = "twins"
+
+    def d(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
+        """d_weight * (-log P(y | x) - log Q(y | G(z, y)))."""
+        K = real.shape[1] // 2
+        return self.d_weight * (cross_entropy(real[:, :K], y) + cross_entropy(fake[:, K:], y))
+
+    def g(self, fake: Tensor, y: Tensor) -> Tensor:
+        """g_weight * (-log P(y | G(z, y)) + log Q(y | G(z, y)))."""
+        K = fake.shape[1] // 2
+        return self.g_weight * (cross_entropy(fake[:, :K], y) - cross_entropy(fake[:, K:], y))
+
+
+class DiscriminativeClassifier(Twofold):
+    """One classifier of "a real k" and "a fake k" (ADC-GAN, Hou et al. 2022, eq. 6 and 7): it knows where G's classes
+    are not those of the data.
+
+    The first K logits are the reals' classes.
+    """
+
+    name = "dual_class"
+
+    def d(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
+        """d_weight * (-log P(real y | x) - log P(fake y | G(z, y)))."""
+        return self.d_weight * (cross_entropy(real, y) + cross_entropy(fake, y + fake.shape[1] // 2))
+
+    def g(self, fake: Tensor, y: Tensor) -> Tensor:
+        """g_weight * (-log P(real y | G(z, y)) + log P(fake y | G(z, y)))."""
+        return self.g_weight * (cross_entropy(fake, y) - cross_entropy(fake, y + fake.shape[1] // 2))
+
+
+class MultiHinge(Twofold):
+    """The hinge of Crammer and Singer over K classes and "a fake" (MHGAN, Kavalerov et al. 2021, eq. 5 to 8).
+
+    The last of the K + 1 scores is that of fakes. In MHGAN it is all of D's objective, and G's beside feature matching:
+    ``losses.adversarial.Silent`` leaves the other head out.
+
+    Args:
+        d_weight: of D's term.
+        g_weight: of G's; 0.05 in the published code.
+    """
+
+    name = "multi_hinge"
+
+    def __init__(self, d_weight: float = 1.0, g_weight: float = 0.05) -> None:
+        super().__init__(d_weight, g_weight)
+
+    def outputs(self, num_classes: int) -> int:
+        """K + 1."""
+        return num_classes + 1
+
+    def d(self, real: Tensor, fake: Tensor, y: Tensor) -> Tensor:
+        """d_weight * (hinge of reals as their class + hinge of fakes as fakes)."""
+        as_fake = torch.full_like(y, fake.shape[1] - 1)
+        return self.d_weight * (crammer_singer(real, y) + crammer_singer(fake, as_fake))
+
+    def g(self, fake: Tensor, y: Tensor) -> Tensor:
+        """g_weight * hinge of fakes as the class asked for."""
+        return self.g_weight * crammer_singer(fake, y)
+
+
+def crammer_singer(scores: Tensor, y: Tensor) -> Tensor:
+    """Mean of max(0, 1 - s_y + max over the others of s_k) of ``scores`` [N, K] and classes ``y`` [N]."""
+    asked = one_hot(y, scores.shape[1]).bool()
+    others = scores.masked_fill(asked, -torch.inf).amax(dim=1)
+    return relu(1 - scores[asked] + others).mean()

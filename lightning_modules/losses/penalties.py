@@ -140,6 +140,20 @@ class GradientPenalty(UnitGradient):
         return torch.lerp(real, fake, per_sample_uniform(real))
 
 
+class MaxGradientPenalty(GradientPenalty):
+    """lambda max |grad D(x^)|^2 over the points of the batch (LGAN, Zhou et al. 2019, section 4.3): D's steepest place.
+
+    Points are those of ``GradientPenalty``; with micro-batches the largest is taken in each.
+    """
+
+    name = "max_gp"
+
+    def __call__(self, D: Critic, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
+        """weight times the largest squared norm; ``target`` takes no part."""
+        points = self.points(real.detach().float(), fake.detach().float()).requires_grad_()
+        return self.weight * squared_norm(input_gradient(D(points, y), points)).max()
+
+
 class PixelGradientPenalty(GradientPenalty):
     """The same for a D of patches: the gradient of the sum of all logits is to have norm 1 in each pixel.
 

@@ -7,6 +7,8 @@
 - Projection (Miyato and Koyama 2018, eq. 3 and figure 1): D's logit gains the inner product of its features and the
   class's embedding.
 - Auxiliary classifier (Odena et al. 2017, section 3): a second head of D tells the classes apart.
+- Contrast (Kang and Park 2020, section 3.2; Kang et al. 2021, section 3.2): the second head embeds the image, and its
+  class beside it.
 
 Deviation: features are taken as the inner network's head takes them, flattened where that is not pooled; Miyato and
 Koyama sum over positions, as their residual D (``ResNetDiscriminator``) does here too.
@@ -14,31 +16,18 @@ Koyama sum over positions, as their residual D (``ResNetDiscriminator``) does he
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import normalize, one_hot
 
-from lightning_modules.networks.base import Discriminator, Generator, TwoHeadedDiscriminator, Verdict
+from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Xavier
-from lightning_modules.networks.packed import Packed
 from lightning_modules.networks.spectral import initialise
-
-
-def given(y: Tensor | None) -> Tensor:
-    """``y``, which must be there."""
-    if y is None:
-        raise ValueError("a conditional network needs the label of each sample: call it with y [N]")
-    return y
+from lightning_modules.networks.wrapped import SecondHeadDiscriminator, Wrapped, given, width_of_features
 
 
 def beside(x: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     """``x`` [N, d, ...] and the one-hot code of ``y`` [N], as numbers or planes of ones and zeros: [N, d + K, ...]."""
     code = one_hot(given(y), num_classes).to(x.dtype)
     return torch.cat([x, code.view(*code.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])], dim=1)
-
-
-def width_of_features(D: Discriminator) -> int:
-    """How many numbers D's head reads of each sample."""
-    with torch.no_grad():  # in which spectral norm does not iterate
-        return D.head.weight[0].numel()
 
 
 # --- generators ---------------------------------------------------------------------------------------------
@@ -137,48 +126,6 @@ def replace_norms(module: nn.Module, num_classes: int, asked: Asked) -> int:
 # --- discriminators -----------------------------------------------------------------------------------------
 
 
-class Wrapped(Discriminator):
-    """A discriminator around another, whose blocks and head it shares.
-
-    Args:
-        discriminator: the inner one.
-        num_classes: K.
-    """
-
-    num_classes: int
-
-    def __init__(self, discriminator: Discriminator, num_classes: int) -> None:
-        super().__init__()
-        self.discriminator, self.num_classes = discriminator, num_classes
-
-    def refuse_packs(self) -> None:
-        """Raise ValueError where the inner one judges several samples at once, which have no label of their own."""
-        if any(isinstance(net, Packed) for net in self.discriminator.modules()):
-            raise ValueError(f"{type(self).__name__}: a pack has no label of its own: take ConcatDiscriminator")
-
-    @property
-    def blocks(self) -> nn.Sequential:  # type: ignore[override]  # registered once, by the inner one
-        """The inner one's."""
-        return self.discriminator.blocks
-
-    @property
-    def head(self) -> nn.Conv2d | nn.Linear:  # type: ignore[override]
-        """The inner one's."""
-        return self.discriminator.head
-
-    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The inner one's of ``x`` [N, ...]."""
-        return self.discriminator.features(x, y)
-
-    def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
-        """The inner one's of ``features``: [N]."""
-        return self.discriminator.verdict(features, y)
-
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """``x`` [N, ...] under the labels ``y`` [N] to logits [N]."""
-        return self.verdict(self.features(x, y), y)
-
-
 class ConcatDiscriminator(Wrapped):
     """(x, planes of one-hot y) -> the inner discriminator.
 
@@ -188,6 +135,7 @@ class ConcatDiscriminator(Wrapped):
     """
 
     blocks_take_images = False
+    num_classes: int
 
     def __init__(self, discriminator: Discriminator, num_classes: int = 10) -> None:
         super().__init__(discriminator, num_classes)
@@ -225,14 +173,15 @@ class ProjectionDiscriminator(Wrapped):
         return self.discriminator.verdict(features, y) + inner
 
 
-class AuxiliaryDiscriminator(Wrapped, TwoHeadedDiscriminator):
-    """The inner discriminator, whose features a linear head classifies too: logits [N] and class logits [N, K].
+class AuxiliaryDiscriminator(SecondHeadDiscriminator):
+    """The inner discriminator, whose features a linear head classifies too: class logits [N, K].
 
     Args:
         discriminator: the inner one; the labels matter to its logit only if they do by themselves.
         num_classes: K.
         spectral_norm: normalise the class head's spectrum.
         init: how to draw the class head; Xavier's unless given.
+        outputs: class logits; K unless given. 2 K for TAC-GAN and ADC-GAN, K + 1 for the multi-class hinge.
     """
 
     def __init__(
@@ -241,13 +190,38 @@ class AuxiliaryDiscriminator(Wrapped, TwoHeadedDiscriminator):
         num_classes: int = 10,
         spectral_norm: bool = False,
         init: Initialiser | None = None,
+        outputs: int | None = None,
     ) -> None:
-        super().__init__(discriminator, num_classes)
-        self.refuse_packs()
-        self.classify = nn.Linear(width_of_features(discriminator), num_classes)
-        initialise(self.classify, init or Xavier(), spectral_norm)
+        super().__init__(discriminator, num_classes if outputs is None else outputs, spectral_norm, init, num_classes)
 
-    def judge(self, x: Tensor, y: Tensor | None = None) -> Verdict:
-        """Logits [N] of ``x`` [N, ...], and class logits [N, K]."""
-        features = self.features(x, y)
-        return Verdict(self.verdict(features, y), self.classify(features.flatten(1)))
+
+class ContrastiveDiscriminator(SecondHeadDiscriminator):
+    """The inner discriminator, whose features a linear head embeds, and an embedding of each class: both of length 1.
+
+    Args:
+        discriminator: the inner one; the labels matter to its logit only if they do by themselves.
+        num_classes: K.
+        embedding: length of an embedding.
+        spectral_norm: normalise the spectra of the head and of the classes' embedding.
+        init: how to draw both; Xavier's unless given.
+    """
+
+    embeds = True
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        num_classes: int = 10,
+        embedding: int = 512,
+        spectral_norm: bool = False,
+        init: Initialiser | None = None,
+    ) -> None:
+        super().__init__(discriminator, embedding, spectral_norm, init, num_classes)
+        self.outputs = 2 * embedding
+        self.embed = nn.Embedding(num_classes, embedding)
+        initialise(self.embed, init or Xavier(), spectral_norm)
+
+    def answer(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """Of each image its own embedding and that of its label ``y`` [N] beside it: [N, 2 embedding]."""
+        own = self.classify(features.flatten(1))
+        return torch.cat([normalize(own.float(), dim=1), normalize(self.embed(given(y)).float(), dim=1)], dim=1)

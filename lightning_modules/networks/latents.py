@@ -68,3 +68,30 @@ class Clustered(Latent):
         """From code to code straight, which no sample does, and through the noise on the great circle."""
         noise = Gaussian().between(a[:, self.modes :], b[:, self.modes :], t)
         return torch.cat([torch.lerp(a[:, : self.modes], b[:, : self.modes], t), noise], dim=1)
+
+
+class Coded(Latent):
+    """A code that is to mean something before noise that is not (InfoGAN, Chen et al. 2016, section 5).
+
+    z is a one-hot category, then numbers of U[-1, 1), then N(0, I).
+
+    Args:
+        categories: each equally likely; 0 for no category.
+        numbers: how many there are.
+    """
+
+    def __init__(self, categories: int = 10, numbers: int = 2) -> None:
+        if categories < 0 or numbers < 0 or categories + numbers == 0:
+            raise ValueError(f"Coded: give categories or numbers, got {categories} and {numbers}")
+        self.categories, self.numbers = categories, numbers
+
+    def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
+        """Codes and noise [n, z_dim]."""
+        noise = z_dim - self.categories - self.numbers
+        if noise < 0:
+            raise ValueError(f"Coded: z_dim {z_dim} is shorter than its code of {self.categories + self.numbers}")
+        parts = [2 * torch.rand(n, self.numbers, device=device) - 1, torch.randn(n, noise, device=device)]
+        if self.categories:
+            category = torch.randint(self.categories, (n,), device=device)
+            parts = [one_hot(category, self.categories).to(parts[0].dtype), *parts]
+        return torch.cat(parts, dim=1)

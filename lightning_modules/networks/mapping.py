@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from lightning_modules.networks.base import StyledGenerator
-from lightning_modules.networks.conditional import given
 from lightning_modules.networks.equalised import EqualisedLinear, Leaky, PixelNorm, in_full
 from lightning_modules.networks.spectral import full_precision
+from lightning_modules.networks.wrapped import given
 
 W_LR_MUL = 0.01  # of the mapping network
 

@@ -1,7 +1,9 @@
 """The residual networks of SNGAN (Miyato et al. 2018, tables 4 to 6) and WGAN-GP (Gulrajani et al. 2017).
 
 Widths, order of layers and initialisation are those of SNGAN's published code; its 48 px nets (STL-10) as mimicry has
-them. WGAN-GP's at 32 px are the same with 128 maps in both players, mean pooling and no norm in the critic.
+them. WGAN-GP's at 32 px are the same with 128 maps in both players, mean pooling and no norm in the critic. SAGAN's
+(Zhang et al. 2019) have spectral norm in both and ``attention`` after one block: of 16x16 in StudioGAN's at 32 px.
+BigGAN's D (Brock et al. 2019, appendix B) is this D, ``wide`` and with orthogonal weights.
 Deviations: the shortcuts' 1x1 convolutions run before upsampling and after pooling. They commute with both, bias
 included (nearest and bilinear weights sum to 1), and cost a quarter there.
 """
@@ -13,6 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.networks.attention import attending
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Initialiser, Xavier
 from lightning_modules.networks.latents import Gaussian, Latent
@@ -68,10 +71,10 @@ class UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
         self.up = up
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` [N, inputs, H, W] to [N, outputs, 2 H, 2 W]."""
-        h = self.conv_1(self.up(torch.relu(self.norm_1(x))))
-        h = self.conv_2(torch.relu(self.norm_2(h)))
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        """``x`` [N, inputs, H, W] to [N, outputs, 2 H, 2 W]; a ``condition`` goes to norms that take one."""
+        h = self.conv_1(self.up(torch.relu(self.norm_1(x, *condition))))
+        h = self.conv_2(torch.relu(self.norm_2(h, *condition)))
         return h + self.up(self.shortcut(x))
 
 
@@ -83,11 +86,12 @@ class DownBlock(nn.Module):
         outputs: feature maps of the output.
         halve: halve the side; without it, and at equal maps, the shortcut is the input itself.
         first: the block that sees the image: no ReLU before its first convolution, which has all of its maps.
+        wide: the first convolution has the output's maps, as in BigGAN, and not the input's.
     """
 
-    def __init__(self, inputs: int, outputs: int, halve: bool, first: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, halve: bool, first: bool = False, wide: bool = False) -> None:
         super().__init__()
-        hidden = outputs if first else inputs
+        hidden = outputs if first or wide else inputs
         self.enter = nn.Identity() if first else nn.ReLU()  # not in place: the shortcut reads its input too
         self.conv_1 = nn.Conv2d(inputs, hidden, 3, padding=1)
         self.conv_2 = nn.Conv2d(hidden, outputs, 3, padding=1)
@@ -121,6 +125,7 @@ class ResNetGenerator(Generator):
         width: feature maps at the image's resolution; None for SNGAN's, 256 at 32 px and 64 above. WGAN-GP: 128.
         upsample: repeat pixels as the papers do, or interpolate as mimicry does.
         spectral_norm: normalise G's weights as D's.
+        attention: number of the block, from 1, that self-attention follows; none in SNGAN.
         init: how to draw the weights; Xavier as in SNGAN's code unless given.
         latent: where z comes from; N(0, I) unless given.
     """
@@ -133,6 +138,7 @@ class ResNetGenerator(Generator):
         width: int | None = None,
         upsample: Literal["nearest", "bilinear"] = "nearest",
         spectral_norm: bool = False,
+        attention: int | None = None,
         init: Initialiser | None = None,
         latent: Latent | None = None,
     ) -> None:
@@ -143,7 +149,7 @@ class ResNetGenerator(Generator):
         self.z_dim, self.out_shape, self.seed_shape = z_dim, (channels, size, size), (maps[0], start, start)
         self.linear = nn.Linear(z_dim, maps[0] * start**2)
         up = nn.Upsample(scale_factor=2, mode=upsample)
-        self.blocks = nn.Sequential(*[UpBlock(before, after, up) for before, after in pairwise(maps)])
+        self.blocks = attending([UpBlock(before, after, up) for before, after in pairwise(maps)], attention, maps[1:])
         self.head = nn.Sequential(
             nn.BatchNorm2d(maps[-1]),
             nn.ReLU(inplace=True),
@@ -167,6 +173,8 @@ class ResNetDiscriminator(Discriminator):
         pooling: over the positions of the last maps: sum as in SNGAN, or mean as in WGAN-GP.
         spectral_norm: normalise every weight; to be off under a gradient penalty.
         head_bias: whether the logit has a bias; None for SNGAN's, which has none at 32 px alone. mimicry: always.
+        attention: number of the block, from 1, that self-attention follows; none in SNGAN.
+        wide: blocks widen in their first convolution, as in BigGAN, and not in their second.
         init: how to draw the weights; Xavier as in SNGAN's code unless given.
     """
 
@@ -178,14 +186,16 @@ class ResNetDiscriminator(Discriminator):
         pooling: Literal["sum", "mean"] = "sum",
         spectral_norm: bool = True,
         head_bias: bool | None = None,
+        attention: int | None = None,
+        wide: bool = False,
         init: Initialiser | None = None,
     ) -> None:
         super().__init__()
         maps = [(width or layout(size).D_width) * multiple for multiple in layout(size).D]
-        blocks = [DownBlock(channels, maps[0], halve=True, first=True)]
+        blocks: list[nn.Module] = [DownBlock(channels, maps[0], halve=True, first=True)]
         for i, (before, after) in enumerate(pairwise(maps), start=1):
-            blocks.append(DownBlock(before, after, halve=i < layout(size).halvings))
-        self.blocks = nn.Sequential(*blocks)
+            blocks.append(DownBlock(before, after, halve=i < layout(size).halvings, wide=wide))
+        self.blocks = attending(blocks, attention, maps)
         self.pool = POOLINGS[pooling]
         self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias if head_bias is None else head_bias)
         initialise(self, init or ResidualXavier(), spectral_norm)

@@ -62,6 +62,14 @@ def draw_normal(mean: Tensor, log_variance: Tensor, noise: Tensor | None = None)
     return torch.addcmul(mean, noise, torch.exp(0.5 * log_variance))
 
 
+class Verdict(NamedTuple):
+    """What a discriminator says of N images; of width 0 what it has not, or was not asked for."""
+
+    logits: Tensor
+    classes: Tensor  # [N, outputs] of a second head, class logits above all
+    features: Tensor  # [N, ...]: what its heads judge
+
+
 class Discriminator(Network):
     """D(x, y) -> logits, [N] or patches [N, h, w]; a critic's score where the loss is Wasserstein's.
 
@@ -87,20 +95,30 @@ class Discriminator(Network):
         """The logits [N] of ``features``."""
         return self.head(features).flatten()
 
+    def answer(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """A second head's answer [N, outputs] to ``features`` [N, ...] under ``y``; of width 0 where there is none."""
+        return features.new_empty(len(features), 0)
 
-class Verdict(NamedTuple):
-    """What a discriminator of two heads says."""
-
-    logits: Tensor
-    classes: Tensor  # [N, ...]: of the second head, class logits [N, K] above all
+    def judge(self, x: Tensor, y: Tensor | None = None) -> Verdict:
+        """All that D says of ``x`` [N, C, H, W] in one pass; the logits are those of ``forward``."""
+        features = self.features(x, y)
+        return Verdict(self.verdict(features, y), self.answer(features, y), features)
 
 
 class TwoHeadedDiscriminator(Discriminator):
-    """D with a second head, whose answer a classification term of the objective judges."""
+    """D with a second head on the same features, whose answer a term of the objective judges.
+
+    Attributes:
+        outputs: numbers in an answer.
+        embeds: whether an answer is an embedding of the image and one of its class, half each, both of length 1.
+    """
+
+    outputs: int
+    embeds: bool = False
 
     @abstractmethod
-    def judge(self, x: Tensor, y: Tensor | None = None) -> Verdict:
-        """Both heads' answers to ``x`` [N, C, H, W] in one pass; the logits are those of ``forward``."""
+    def answer(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """The second head's answer [N, outputs] to ``features`` [N, ...] under ``y``."""
 
 
 class StyledGenerator(Generator):
