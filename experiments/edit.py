@@ -6,6 +6,7 @@ the space that it needs.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from experiments.train import say
 from lightning_modules.metrics.extractors import load_extractor
 from lightning_modules.networks.base import StyledGenerator
 from lightning_modules.networks.latent_cycle import DCGANEncoder
-from lightning_modules.tools.directions import Directions, attribute, ganspace, sefa
+from lightning_modules.tools.directions import Directions, attribute, ganspace, sefa, towards_mean
 from lightning_modules.tools.edits import between, mixed, traversals, truncated, variations
 from lightning_modules.tools.inversion import Inverted, encoded, invert, teach
 from lightning_modules.tools.spaces import BLOCK, SPACES, Space, WPlusSpace
@@ -32,6 +33,7 @@ OWN = (
 )
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a truncation sweep
 LABELLED = 4000  # codes that an attribute is learned from
+TOWARDS = {"means": towards_mean, "separator": attribute}
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,9 @@ def towards(asked: Edit) -> Made:
     wanted = number(asked.request, "--class", 0)
     if wanted is None or isinstance(space, WPlusSpace):
         raise UserError("attribute needs --class K, the class to be seen, and the space z or w")
+    by = asked.request.own.get("--by", "means")
+    if by not in TOWARDS:
+        raise UserError(f"--by is {by}: choose of {', '.join(TOWARDS)}")
     classifier = load_extractor(asked.request.own.get("--classifier", "mnist-cnn")).to(space.module.device)
     classifier.fit(space.G.out_shape)
     classes = classifier.num_classes or 0
@@ -161,7 +166,7 @@ def towards(asked: Edit) -> Made:
         return torch.cat([part for part in parts if part is not None]).argmax(1)
 
     drawn = space.draw(LABELLED)
-    found = attribute(drawn, seen(drawn) == wanted)
+    found = TOWARDS[by](drawn, seen(drawn) == wanted)
     start = space.draw(4 * BLOCK)
     start = start[seen(start) != wanted]
     spread = float((drawn @ found.vectors[0]).std())
@@ -174,6 +179,7 @@ def towards(asked: Edit) -> Made:
     numbers = {
         "class": wanted,
         "classifier": classifier.name,
+        "by": by,
         "separator_accuracy": round(float(found.strengths), 4),
         "changed": round(float(changed.float().mean()), 4),
         "tries": len(start),
@@ -182,11 +188,23 @@ def towards(asked: Edit) -> Made:
 
 
 def inversion(asked: Edit) -> Made:
-    """Each of --image above what its code makes; its code by --by."""
-    x = asked.images()
+    """Each of --image, or of the images of drawn codes, above what its code makes; its code by --by.
+
+    Of drawn codes it says how far the found ones are from them too, in deviations of drawn ones.
+    """
+    space = asked.space
+    value_range, known = space.module.value_range, None
+    if "--image" in asked.request.own:
+        x = asked.images()
+    else:
+        known = space.draw(asked.whole("--count", 8))
+        x = from_uint8(space.pictures(known), value_range)
     found = inverted(asked, x)
-    both = torch.stack([x, found.images.clamp(*asked.space.module.value_range)])
-    return Made(to_uint8(both, asked.space.module.value_range), {"psnr": [round(v, 2) for v in found.psnr.tolist()]})
+    numbers: dict[str, Any] = {"psnr": [round(value, 2) for value in found.psnr.tolist()]}
+    if known is not None:
+        away = (found.codes - known) / space.draw(BLOCK).std(0).clamp_min(1e-6)
+        numbers["code_error"] = [round(value, 3) for value in away.square().flatten(1).mean(1).sqrt().tolist()]
+    return Made(to_uint8(torch.stack([x, found.images.clamp(*value_range)]), value_range), numbers)
 
 
 def inverted(asked: Edit, x: Tensor) -> Inverted:

@@ -144,17 +144,19 @@ PICTURES = {
         """  atelier edit RUN_DIR_OR_CKPT between|truncate|vary [options]
   atelier edit RUN_DIR_OR_CKPT mix [--layers 4,5|2-7] [--image FILE[,FILE...]]
   atelier edit RUN_DIR_OR_CKPT sefa|ganspace [--count 5] [--reach R]
-  atelier edit RUN_DIR_OR_CKPT attribute --class K [--classifier mnist-cnn] [--reach 4]
+  atelier edit RUN_DIR_OR_CKPT attribute --class K [--by means|separator] [--classifier mnist-cnn] [--reach 4]
   atelier edit RUN_DIR_OR_CKPT invert --image FILE[,FILE...] [--by steps|encoder|both]
 
   --space z|w|w+       where; w where the generator has styles, else z
   --label K            class of all images, where the generator knows classes
   --count N            rows, directions or variations; --columns N of a sheet
   --reach R            of a traversal; for attribute in deviations of the codes along it
-  --by HOW             steps of Adam (--steps 500), an encoder's answer, or steps from there on; where the family has no
-                       encoder one is taught (--teach 1000 steps)
+  --by HOW             of attribute: towards the mean of the codes of the class, or along a linear separator's normal;
+                       of invert: steps of Adam (--steps 500), an encoder's answer, or steps from there on; where the
+                       family has no encoder one is taught (--teach 1000 steps)
   --strength S         of vary: a share of the way to other codes (0.3)
-  --image FILE         pictures of the generator's size; vary starts from one, mix pastes layers between them
+  --image FILE         pictures of the generator's size; vary starts from one, mix pastes layers between them; without
+                       any, invert looks for codes that it drew itself and says how far from them it ends
   --seed N             of the codes (0)
   --out FILE.png       the sheet, with a JSON of numbers beside it (RUN_DIR/edits/TASK-stepN-seedN.png); must be new; a
                        .webp shows its columns one after the other, such as a way with --columns 48

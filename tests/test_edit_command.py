@@ -62,6 +62,8 @@ def test_every_tool_writes_a_sheet_and_its_numbers() -> None:
     size, facts = edited(folder, "invert", "--image", "x.png,x.png", "--steps", "2", "--space", "w+")
     assert size == sides(2, 2)
     assert len(facts["psnr"]) == 2
+    size, facts = edited(folder, "invert", "--count", "3", "--steps", "2")
+    assert (size, len(facts["psnr"]), len(facts["code_error"])) == (sides(3, 2), 3, 3)
     assert edited(folder, "mix", "--image", "x.png,x.png", "--steps", "2", "--layers", "1")[0] == sides(3, 3)
     for how in ("encoder", "both"):
         more = ("--by", how, "--teach", "2", "--steps", "2")
@@ -93,9 +95,9 @@ SENTENCES = {
     "no layers": (["mix"], "DCGANGenerator has no w+: that needs a generator with styles"),
     "sefa in z": (["sefa"], "sefa reads what makes styles of w, and a DCGANGenerator's z has none"),
     "many": (["ganspace", "--count", "9"], "9 directions are asked for: give 1 up to 4"),
+    "towards": (["attribute", "--class", "1", "--by", "luck"], "--by is luck: choose of means, separator"),
     "class": (["attribute"], "attribute needs --class K, the class to be seen, and the space z or w"),
     "size": (["invert", "--image", "x.png"], "an image of [1, 9, 9] is none of the generator's, which are [1, 8, 8]"),
-    "no image": (["invert"], "this needs pictures: --image FILE[,FILE...]"),
     "label": (["between", "--label", "1"], "DCGANGenerator knows no classes: leave the class out"),
     "by": (["invert", "--image", "x.png", "--by", "luck"], "--by is luck: choose of steps, encoder, both"),
     "reach": (["vary", "--strength", "far"], "--strength expects numbers of 0 or more, got 'far'"),

@@ -13,7 +13,7 @@ from lightning_modules.networks.stylegan2 import StyleGAN2Generator
 from lightning_modules.networks.stylegan_discriminator import StyleGAN2Discriminator
 from lightning_modules.networks.vae import DCGANDecoder, DCGANEncoder
 from lightning_modules.stylegan import StyleGAN
-from lightning_modules.tools.directions import attribute, ganspace, sefa
+from lightning_modules.tools.directions import attribute, ganspace, sefa, towards_mean
 from lightning_modules.tools.edits import between, mixed, traversals, truncated, variations
 from lightning_modules.tools.inversion import encoded, invert, ramp, teach
 from lightning_modules.tools.spaces import SPACES, WPlusSpace, WSpace, ZSpace
@@ -154,8 +154,19 @@ def test_an_attribute_lies_along_what_it_hangs_on() -> None:
     wanted = torch.tensor([0.0, 1.0, 0.0, -1.0, 0.0]) / 2**0.5
     assert (found.vectors[0] @ wanted).item() > 0.98
     assert found.strengths.item() > 0.95
-    with pytest.raises(ValueError, match="none of 400 codes have it: nothing to part them by"):
-        attribute(codes, torch.zeros(400))
+    for found_by in (attribute, towards_mean):
+        with pytest.raises(ValueError, match="none of 400 codes have it: nothing to part them by"):
+            found_by(codes, torch.zeros(400, dtype=torch.bool))
+
+
+def test_means_point_from_the_others_to_those_that_have_it() -> None:
+    codes = torch.tensor([[0.0, 1.0], [0.0, -1.0], [3.0, 5.0], [3.0, 3.0], [1.6, 2.0]])
+    found = towards_mean(codes, torch.tensor([False, False, True, True, False]))
+    first, second = torch.tensor([1.6 / 3, 2 / 3]), torch.tensor([3.0, 4.0])
+    assert torch.allclose(found.vectors[0], (second - first) / (second - first).norm())
+    assert found.strengths.item() == 1
+    assert towards_mean(codes, torch.tensor([False, False, True, True, True])).strengths.item() == 1
+    assert towards_mean(codes, torch.tensor([False, True, False, True, True])).strengths.item() == pytest.approx(0.6)
 
 
 def pictures(module: GenerativeModule, z: Tensor) -> Tensor:

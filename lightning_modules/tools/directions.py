@@ -5,6 +5,8 @@
 - ``ganspace``: where drawn codes spread most (Haerkoenen et al. 2020, "GANSpace", section 2.1): principal components.
 - ``attribute``: what parts codes with a property from those without (Shen et al. 2020, "Interpreting the latent space
   of GANs", section 2.1): the normal of a linear separator.
+- ``towards_mean``: from the mean of the codes without a property to that of those with it, which is the normal of a
+  separator too, of the nearest mean. It parts codes less well, and a step along it keeps nearer to drawn ones.
 """
 
 from typing import NamedTuple
@@ -56,13 +58,32 @@ def attribute(codes: Tensor, has: Tensor) -> Directions:
     Raises:
         ValueError: all codes have it, or none.
     """
-    share = float(has.float().mean())
-    if share in (0.0, 1.0):
-        raise ValueError(f"{'all' if share else 'none'} of {len(codes)} codes have it: nothing to part them by")
+    require_both(has)
     fitted = LogisticRegression(max_iter=1000, class_weight="balanced").fit(codes.cpu().numpy(), has.cpu().numpy())
     normal = torch.as_tensor(fitted.coef_, dtype=codes.dtype, device=codes.device)
     accuracy = fitted.score(codes.cpu().numpy(), has.cpu().numpy())
     return Directions(normal / normal.norm(), torch.tensor([accuracy]))
+
+
+def towards_mean(codes: Tensor, has: Tensor) -> Directions:
+    """The one direction to the mean of those ``codes`` [N, dim] of which ``has`` (bool [N]) is true, and how many of
+    all lie on the right side of the middle between both means.
+
+    Raises:
+        ValueError: all codes have it, or none.
+    """
+    require_both(has)
+    without, with_it = codes[~has].mean(0), codes[has].mean(0)
+    vector = with_it - without
+    right = ((codes - (with_it + without) / 2) @ vector > 0) == has
+    return Directions((vector / vector.norm())[None], right.float().mean()[None])
+
+
+def require_both(has: Tensor) -> None:
+    """Raise ValueError where ``has`` (bool [N]) is true of all, or of none."""
+    share = float(has.float().mean())
+    if share in (0.0, 1.0):
+        raise ValueError(f"{'all' if share else 'none'} of {len(has)} codes have it: nothing to part them by")
 
 
 def require(k: int, dimensions: int) -> None:
