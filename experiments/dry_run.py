@@ -1,7 +1,7 @@
 """``atelier fit --dry_run``: what a run would cost, from a few real steps of it. Nothing is written."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -54,6 +54,8 @@ def dry_run(argv: Sequence[str]) -> int:
     request = read_request(argv, own=("--resume",))
     if "--resume" in request.own:
         raise UserError("--dry_run is for a run that has not begun: leave out --resume, or give its experiment")
+    with torch.device("meta"):  # no memory, and nothing to be read: known where the data are absent, too
+        lines(sizes(sound(request)))
     cli = sound(request)
     house = [cli.config_init[name] for name in HOUSE]
     scores = [callback for callback in house if isinstance(callback, Scores)]
@@ -75,22 +77,31 @@ def dry_run(argv: Sequence[str]) -> int:
             ) from error
         except (FloatingPointError, DataError) as error:
             raise RunError(sentence_of(error)) from error
-    for name, text in report(cli, trainer, rehearsal):
-        say(f"{name:12}{text}")
+    lines(report(cli, trainer, rehearsal))
     return 0
+
+
+def lines(found: Iterable[tuple[str, str]]) -> None:
+    """Print names and findings."""
+    for name, text in found:
+        say(f"{name:12}{text}")
+
+
+def sizes(cli: AtelierCLI) -> Iterator[tuple[str, str]]:
+    """Of each network, a line."""
+    yield "experiment", f"{cli.config.experiment}: {type(cli.model).__name__}"
+    for name, net in networks(cli.model).items():
+        weights = list(net.parameters())
+        if weights:
+            yield name, f"{type(net).__name__}, {sum(w.numel() for w in weights):,} parameters"
 
 
 def report(cli: AtelierCLI, trainer: L.Trainer, cost: Rehearsal) -> Iterator[tuple[str, str]]:
     """Names and findings, a line each."""
-    model = cli.model
     device = trainer.strategy.root_device.type
-    yield "experiment", f"{cli.config.experiment}: {type(model).__name__} on {device}, precision {trainer.precision}"
+    yield "measured", f"on {device}, precision {trainer.precision}"
     yield "data", describe(cli.datamodule)
     yield "batch", ", ".join(cost.batch)
-    for name, net in networks(model).items():
-        weights = list(net.parameters())
-        if weights:
-            yield name, f"{type(net).__name__}, {sum(w.numel() for w in weights):,} parameters"
     yield "FLOPs", operations(cost)
     parts = ", ".join(f"{name} {memory(size)}" for name, size in cost.standing.items() if size)
     yield "memory", f"{memory(cost.peak)} at the peak of a step; of them {parts}"

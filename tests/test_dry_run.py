@@ -163,6 +163,18 @@ def test_a_gan_says_what_it_would_cost_and_writes_nothing(capsys):
     assert told["run"].startswith("1,000 steps: about 0:")
 
 
+def test_parameters_of_a_preset_are_known_without_its_data(capsys):
+    words = ["conditional/biggan_studiogan_cifar32", "--dry_run", "--data.root", "nowhere"]
+    assert main(["fit", *words]) == 2
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        "experiment  conditional/biggan_studiogan_cifar32: GAN",
+        "G           BigGANGenerator, 9,416,196 parameters",
+        "D           ProjectionDiscriminator, 2,415,170 parameters",
+    ]
+    assert "cifar-10-batches-py" in told.err
+
+
 def test_time_is_steps_times_the_steps_mean(capsys):
     told = said(capsys, "tiny.yaml", "--clock.g_steps", "100000", "--model.n_critic", "2")
     milliseconds = float(told["step"].split()[0])
