@@ -7,7 +7,8 @@ trainer's round is everything from one such callback to the next: data, hooks, a
 metrics.jsonl, progress.
 
 Cases: ``dcgan`` (DCGAN-32 on the digits), ``sngan`` (SNGAN-32 at full width on pictures of CIFAR-10's size, five steps
-of D), and ``settings``: the rounds of ``sngan`` plain, channels_last, in bf16 and compiled.
+of D), ``settings``: the rounds of ``sngan`` plain, channels_last, in bf16 and compiled, ``biggan`` (BigGAN-32 at batch
+32, one step of D; ``--width 96`` is its own).
 """
 
 import argparse
@@ -37,22 +38,26 @@ from lightning_modules.ema import EMASettings
 from lightning_modules.gan import GAN
 from lightning_modules.losses.adversarial import AdversarialLoss, Hinge, NonSaturating
 from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.networks.biggan import BigGANGenerator
+from lightning_modules.networks.conditional import ProjectionDiscriminator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_modules.networks.init import Orthogonal
 from lightning_modules.networks.resnet import ResNetDiscriminator, ResNetGenerator
 
 DECAY = 0.999
 
 
 class Pictures(ImageDataModule):
-    """Random bytes of CIFAR-10's shape: what a step costs does not depend on what they show."""
+    """Random bytes of CIFAR-10's shape and number of classes: what a step costs does not depend on what they show."""
 
     name = "pictures"
     image_shape = (3, 32, 32)
+    num_classes = 10
 
     def read(self, split: str) -> ImageSet:
         """Two thousand of them."""
         images = torch.randint(256, (2000, *self.image_shape), dtype=torch.uint8)
-        return ImageSet(self.name, split, images, torch.zeros(len(images), dtype=torch.int64))
+        return ImageSet(self.name, split, images, torch.randint(self.num_classes, (len(images),)))
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,26 @@ def sngan() -> Case:
     )
 
 
+def biggan(width: int) -> Case:
+    """BigGAN-32 in StudioGAN's form; 96 is its width."""
+    return Case(
+        f"BigGAN-32, width {width}",
+        lambda: BigGANGenerator(width=4 * width),
+        lambda: ProjectionDiscriminator(
+            ResNetDiscriminator(width=2 * width, attention=1, wide=True, init=Orthogonal()), spectral_norm=True
+        ),
+        lambda batch: Pictures(batch_size=batch),
+        Hinge(),
+        betas=(0.5, 0.999),
+        batch=32,
+    )
+
+
 class BareLoop:
     """The same round as a person would write it by hand, the average included."""
 
-    def __init__(self, case: Case, G: Generator, D: Discriminator, images: Tensor) -> None:
-        self.case, self.G, self.D, self.images = case, G, D, images
+    def __init__(self, case: Case, G: Generator, D: Discriminator, data: ImageSet) -> None:
+        self.case, self.G, self.D, self.data = case, G, D, data
         self.average = deepcopy(G).requires_grad_(False)
         self.opt_g, self.opt_d = case.adam(G.parameters()), case.adam(D.parameters())
         if case.compile:
@@ -122,9 +142,9 @@ class BareLoop:
         """The precision of the case."""
         return torch.autocast("cpu", torch.bfloat16, enabled=self.case.bf16)
 
-    def noise(self) -> Tensor:
-        """z for one batch."""
-        return torch.randn(self.case.batch, self.G.z_dim)
+    def fakes(self, y: Tensor) -> Tensor:
+        """G's images of one batch of labels."""
+        return self.G(torch.randn(self.case.batch, self.G.z_dim), y)
 
     def round(self) -> None:
         """``n_critic`` steps of D and one of G."""
@@ -134,12 +154,13 @@ class BareLoop:
 
     def d_step(self) -> None:
         """One step of D."""
-        x = from_uint8(self.images[torch.randint(len(self.images), (self.case.batch,))])
+        index = torch.randint(len(self.data), (self.case.batch,))
+        x, y = from_uint8(self.data.images[index]), self.data.labels[index]
         x = x.contiguous(memory_format=torch.channels_last) if self.case.channels_last else x
         with self.autocast():
             with torch.no_grad():
-                fake = self.G(self.noise())
-            loss = self.case.loss.d(self.D(x).float(), self.D(fake).float())
+                fake = self.fakes(y)
+            loss = self.case.loss.d(self.D(x, y).float(), self.D(fake, y).float())
         self.opt_d.zero_grad()
         loss.backward()
         self.opt_d.step()
@@ -148,7 +169,8 @@ class BareLoop:
         """One step of G, and of its average."""
         self.D.requires_grad_(False)
         with self.autocast():
-            loss = self.case.loss.g(None, self.D(self.G(self.noise())).float())
+            y = self.data.labels[torch.randint(len(self.data), (self.case.batch,))]
+            loss = self.case.loss.g(None, self.D(self.fakes(y), y).float())
         self.opt_g.zero_grad()
         loss.backward()
         self.opt_g.step()
@@ -223,7 +245,7 @@ def measure(case: Case, rounds: int, warm_up: int) -> dict[str, Any]:
     G, D, data = case.G(), case.D(), case.data(case.batch)
     if case.channels_last:
         G, D = G.to(memory_format=torch.channels_last), D.to(memory_format=torch.channels_last)
-    bare = BareLoop(case, deepcopy(G), deepcopy(D), data.reference("train").images)
+    bare = BareLoop(case, deepcopy(G), deepcopy(D), data.reference("train"))
     module = GAN(
         G,
         D,
@@ -270,6 +292,8 @@ def cases(name: str, width: int) -> list[Case]:
         return [dcgan(width)]
     if name == "sngan":
         return [sngan()]
+    if name == "biggan":
+        return [biggan(width)]
     plain = replace(sngan(), channels_last=False)
     wide = [plain, sngan(), replace(sngan(), bf16=True)]
     return [*wide, *(replace(case, compile=True) for case in wide[1:])]
@@ -278,8 +302,8 @@ def cases(name: str, width: int) -> list[Case]:
 def main() -> None:
     """Measure and print one JSON object a case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", nargs="?", default="dcgan", choices=["dcgan", "sngan", "settings"])
-    parser.add_argument("--width", type=int, default=64, help="of DCGAN")
+    parser.add_argument("case", nargs="?", default="dcgan", choices=["dcgan", "sngan", "settings", "biggan"])
+    parser.add_argument("--width", type=int, default=64, help="of DCGAN and of BigGAN")
     parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--warm_up", type=int, default=10)
     options = parser.parse_args()
