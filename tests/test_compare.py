@@ -11,6 +11,7 @@ from browser import needs_browser, opened
 from command_line import ROOT, place, refused
 from PIL import Image
 
+from experiments import compare_runs
 from experiments.cli import main
 from experiments.compare_settings import Settings, differences, flat
 from experiments.table_file import read_table, tables
@@ -200,8 +201,11 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
         (["runs", "--out", "tiny.yaml"], "tiny.yaml exists and is not overwritten"),
     ],
 )
-def test_bad_input_is_one_sentence(words: list[str], sentence: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_sentence(
+    words: list[str], sentence: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("empty").mkdir()
+    monkeypatch.setattr(compare_runs, "RESULTS", Path("empty"))  # any experiment may have a committed result one day
     run("a", [3.0])
     assert sentence in refused(capfd, "compare", *words)
 
