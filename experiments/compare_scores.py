@@ -12,6 +12,7 @@ from lightning_modules.metrics.protocol import matters
 
 Fields = Mapping[str, Any]
 EXTRACTOR = "extractor"  # what protocols of generated images have
+LAST, BEST = "last", "best"  # moments of a run
 
 
 @dataclass
@@ -22,18 +23,25 @@ class ScoreColumn:
         score: its name in the records.
         fields: of the protocol, those that it hangs on.
         blocks: where each of the runs has it, by the run's place.
-        number: among the columns of this score, from 1; 0 where there is one.
+        number: among the columns of this name, from 1; 0 where there is one.
+        of: the "last" checkpoint's, or the "best" one's where `atelier evaluate` has measured that alone.
     """
 
     score: str
     fields: dict[str, Any]
     blocks: dict[int, Block] = field(default_factory=dict)
     number: int = 0
+    of: str = LAST
+
+    @property
+    def name(self) -> str:
+        """The score's, and which checkpoint it is of where that is not the last."""
+        return self.score if self.of == LAST else f"{self.score}, {self.of} checkpoint"
 
     @property
     def title(self) -> str:
-        """The score's name; with a number where there are several protocols."""
-        return f"{self.score} [{self.number}]" if self.number else self.score
+        """Its name; with a number where there are several protocols."""
+        return f"{self.name} [{self.number}]" if self.number else self.name
 
     @property
     def better(self) -> str | None:
@@ -44,27 +52,28 @@ class ScoreColumn:
         """Follow the runs, of which the first now is the one that was at ``order[0]``."""
         self.blocks = {new: self.blocks[old] for new, old in enumerate(order) if old in self.blocks}
 
-    def value(self, place: int, of: str = "last") -> float | None:
+    def value(self, place: int) -> float | None:
         """That of the run at ``place``; None where it has none, or one that was not finite."""
-        return self.blocks[place].scores(of).get(self.score) if place in self.blocks else None
+        return self.blocks[place].scores(self.of).get(self.score) if place in self.blocks else None
 
     def best(self, place: int) -> tuple[float, float] | None:
         """Value and kimg of the best checkpoint by this score, where the run at ``place`` has kept one."""
-        moment = self.blocks[place].moments.get("best", {}) if place in self.blocks else {}
+        moment = self.blocks[place].moments.get(BEST, {}) if place in self.blocks else {}
         value = moment.get("metrics", {}).get(self.score)
         return None if value is None or moment.get("by") != self.score else (value, moment["kimg"])
 
 
 def score_columns(contenders: Sequence[Contender]) -> list[ScoreColumn]:
-    """A column for each score and protocol; those that most runs have come first."""
-    found: dict[str, list[ScoreColumn]] = {}
+    """A column for each score, protocol and checkpoint; those that most runs have come first."""
+    found: dict[tuple[str, str], list[ScoreColumn]] = {}
     for place, one in enumerate(contenders):
         for block in one.result.blocks:
-            for score in block.scores("last"):
-                columns, fields = found.setdefault(score, []), fields_of(block, score)
+            of = LAST if LAST in block.moments else BEST
+            for score in block.scores(of):
+                columns, fields = found.setdefault((score, of), []), fields_of(block, score)
                 column = next((column for column in columns if alike(column.fields, fields)), None)
                 if column is None:
-                    columns.append(column := ScoreColumn(score, fields))
+                    columns.append(column := ScoreColumn(score, fields, of=of))
                 if not is_generative(block.protocol):
                     column.fields |= {name: value for name, value in fields.items() if column.fields.get(name) is None}
                 column.blocks.setdefault(place, block)
@@ -98,10 +107,10 @@ def departures(columns: Sequence[ScoreColumn]) -> list[str]:
     """What sets the protocols of each score apart that was measured by several, a sentence each."""
     said: dict[str, list[str]] = {}
     for first in (column for column in columns if column.number == 1):
-        for other in (c for c in columns if c.score == first.score and c.number > 1):
+        for other in (c for c in columns if c.name == first.name and c.number > 1):
             names = [name for name in first.fields if first.fields[name] != other.fields.get(name)]
             apart = "; ".join(f"{name} {other.fields.get(name)}, not {first.fields[name]}" for name in names)
-            said.setdefault(f"[{other.number}] measured otherwise than [1]: {apart}.", []).append(first.score)
+            said.setdefault(f"[{other.number}] measured otherwise than [1]: {apart}.", []).append(first.name)
     return [f"{', '.join(scores)} {text}" for text, scores in said.items()]
 
 
@@ -113,7 +122,7 @@ def chosen(columns: Sequence[ScoreColumn], by: str | None) -> ScoreColumn | None
     """
     if by is None:
         return next((column for column in columns if column.better), None)
-    found = [column for column in columns if by in (column.title, column.score)]
+    found = [column for column in columns if by in (column.title, column.name)]
     if not found:
         known = [column.title for column in columns]
         raise UserError(f"no run has a score {by}: {did_you_mean(by, known, 'there are ' + ', '.join(known))}")

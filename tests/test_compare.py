@@ -11,6 +11,7 @@ from browser import needs_browser, opened
 from command_line import ROOT, place, refused
 from PIL import Image
 
+from experiments import compare_runs
 from experiments.cli import main
 from experiments.compare_settings import Settings, differences, flat
 from experiments.table_file import read_table, tables
@@ -93,6 +94,26 @@ def test_runs_of_other_protocols_have_columns_of_their_own_and_are_not_ranked(ca
     assert cells(text, 1)[1:2] + cells(text, 1)[6:] == ["gan/toy, seed 1", "2", "2 (0)", "–"]
     assert "no run has a score kid: there are fid@toy" in refused(capfd, "compare", a, "--by", "kid")
     assert "nobody knows which side of odd is better" in refused(capfd, "compare", a, "--by", "odd")
+
+
+def test_an_evaluation_of_the_best_checkpoint_alone_has_a_column_of_its_own(capfd) -> None:
+    results = Path("results/gan")
+    results.mkdir(parents=True)
+    for seed, (fids, kid) in enumerate([([9.0, 3.0, 4.0], 0.25), ([9.0, 2.0, 5.0], 0.125)]):
+        (results / f"toy-s{seed}.json").write_text(json.dumps(record(fids, seed=seed)))
+        of = {"experiment": "gan/toy", "run_seed": seed, "checkpoint": "best by val/fid@toy", "d_step": 100.0}
+        found = {name: {"mean": value} for name, value in (("kid@toy", kid), ("fid@toy", fids[1]))}
+        content = {"kind": "evaluation", "of": of, "protocol": PROTOCOL, "scores": found, "floor": None, "seeds": [0]}
+        beside = Path("results/evaluations/gan") / f"toy-s{seed}.json"
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(content))
+    text = said(capfd, "results/gan")
+    assert "fid@toy ↓ | best (kimg) | kid@toy, best checkpoint ↓ | fid@toy, best checkpoint ↓ |" in text
+    assert cells(text, 1)[1:2] + cells(text, 1)[6:] == ["gan/toy, seed 0", "4", "3 (1)", "0.25", "3"]
+    assert cells(text, 2)[1:2] + cells(text, 2)[6:] == ["gan/toy, seed 1", "5", "2 (1)", "0.125", "2"]
+    text = said(capfd, "results/gan", "--by", "fid@toy, best checkpoint")  # and no longer by the last one's
+    assert [cells(text, i)[1] for i in (1, 2)] == ["gan/toy, seed 1", "gan/toy, seed 0"]
+    assert "no run has a score kid@toy" in refused(capfd, "compare", "results/gan", "--by", "kid@toy")
 
 
 def test_a_field_that_says_nothing_is_a_value_of_generated_images(capfd) -> None:
@@ -180,8 +201,11 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
         (["runs", "--out", "tiny.yaml"], "tiny.yaml exists and is not overwritten"),
     ],
 )
-def test_bad_input_is_one_sentence(words: list[str], sentence: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_sentence(
+    words: list[str], sentence: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("empty").mkdir()
+    monkeypatch.setattr(compare_runs, "RESULTS", Path("empty"))  # any experiment may have a committed result one day
     run("a", [3.0])
     assert sentence in refused(capfd, "compare", *words)
 

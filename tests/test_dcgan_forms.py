@@ -1,4 +1,4 @@
-"""Laws of the two further forms of DCGAN: the collections' and StudioGAN's."""
+"""Laws of the three further forms of DCGAN: the collections', StudioGAN's and DCGAN-tensorflow's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,9 +13,14 @@ from lightning_modules.networks.base import Network
 from lightning_modules.networks.dcgan_forms import (
     CollectionsDiscriminator,
     CollectionsGenerator,
+    Conv5Discriminator,
+    Conv5Generator,
     DeepConvDiscriminator,
     DeepConvGenerator,
+    halved,
 )
+from lightning_modules.networks.latents import Uniform
+from lightning_modules.networks.packed import Packed
 
 
 def count(net: nn.Module) -> int:
@@ -74,6 +79,60 @@ def test_studiogans_weights_are_orthogonal() -> None:
                 assert (module.bias == 0).all()  # type: ignore[union-attr]
 
 
+def test_dcgan_tensorflows_form_at_28() -> None:
+    G, D = Conv5Generator(), Conv5Discriminator()
+    x = G.linear(torch.zeros(2, 100)).unflatten(1, (512, 2, 2))
+    shapes = [tuple((x := layer(x)).shape[1:]) for layer in G.layers]
+    assert shapes[2::3] == [(256, 4, 4), (128, 7, 7), (64, 14, 14), (3, 28, 28)]
+    kernels = 25 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 3)
+    assert count(G) == 101 * 2048 + kernels + (256 + 128 + 64 + 3) + 2 * 960 == 4_514_819
+    x = torch.zeros(2, 3, 28, 28)
+    shapes = [tuple((x := block(x)).shape[1:]) for block in D.blocks]
+    assert shapes == [(64, 14, 14), (128, 7, 7), (256, 4, 4), (512, 2, 2)]
+    assert count(D) == kernels + 960 + 2 * 896 + 2048 + 1 == 4_310_401
+    assert count(Packed(Conv5Discriminator(channels=6), 2)) == count(D) + 25 * 3 * 64
+    kinds = [[type(layer) for layer in block.children()] for block in D.blocks]
+    assert kinds == [[nn.Conv2d, nn.LeakyReLU]] + 3 * [[nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]]
+    assert {layer.negative_slope for layer in D.modules() if isinstance(layer, nn.LeakyReLU)} == {0.2}
+    assert {norm.eps for net in (G, D) for norm in net.modules() if isinstance(norm, nn.BatchNorm2d)} == {1e-5}
+    assert isinstance(G.latent, Uniform)
+
+
+def test_dcgan_tensorflows_weights_are_narrow_and_its_biases_zero() -> None:
+    torch.manual_seed(0)
+    layers = [m for net in (Conv5Generator(), Conv5Discriminator()) for m in net.modules() if hasattr(m, "bias")]
+    for layer in layers:
+        assert not layer.bias.any()
+        assert (layer.weight == 1).all() or abs(layer.weight.std().item() / 0.02 - 1) < 0.1
+
+
+@pytest.mark.parametrize("side", [28, 7])
+def test_torchs_padding_is_the_mirror_image_of_tensorflows(side: int) -> None:
+    torch.manual_seed(0)
+    convolution, x = Conv5Discriminator(width=2).blocks[0][0].double(), torch.randn(2, 3, side, side).double()  # type: ignore[index, operator]
+    total = (-(-side // 2) - 1) * 2 + 5 - side  # TensorFlow's SAME: the smaller half before
+    before, after = total // 2, total - total // 2
+    mirrored = F.pad(x.flip(2, 3), (before, after, before, after))
+    expected = F.conv2d(mirrored, convolution.weight.flip(2, 3), convolution.bias, stride=2).flip(2, 3)
+    assert torch.allclose(convolution(x), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [16, 28, 33, 64])
+def test_dcgan_tensorflows_form_of_every_size(size: int) -> None:
+    G, D = Conv5Generator(size, 1, z_dim=5, width=2), Conv5Discriminator(size, 1, width=2)
+    x = G(G.sample_z(3))
+    assert tuple(x.shape) == (3, 1, size, size)
+    assert 0 < x.abs().max().item() <= 1
+    assert D(x).shape == (3,)
+    assert halved(28) == [14, 7, 4, 2]
+
+
+@pytest.mark.parametrize("network", [Conv5Generator, Conv5Discriminator])
+def test_a_size_that_cannot_be_halved_so_often_is_refused(network: type[Network]) -> None:
+    with pytest.raises(ValueError, match=r"^size must be 16 or more, got 15$"):
+        network(15)
+
+
 FORMS = [CollectionsGenerator, CollectionsDiscriminator, DeepConvGenerator, DeepConvDiscriminator]
 
 
@@ -103,6 +162,8 @@ EVERY: dict[str, tuple[Callable[[], Network], tuple[int, ...]]] = {
     "collections-D-plain": (partial(CollectionsDiscriminator, width=2, batch_norm=False), (3, 32, 32)),
     "deep-conv-G": (partial(DeepConvGenerator, z_dim=5, width=2), (5,)),
     "deep-conv-D": (partial(DeepConvDiscriminator, width=2), (3, 32, 32)),
+    "conv5-G": (partial(Conv5Generator, z_dim=5, width=2), (5,)),
+    "conv5-D": (partial(Conv5Discriminator, width=2), (3, 28, 28)),
     "deep-conv-D-sn": (partial(DeepConvDiscriminator, width=2, batch_norm=False, spectral_norm=True), (3, 32, 32)),
 }
 
