@@ -48,8 +48,9 @@ class Mixture(InMemoryDataModule[PointSet]):
         centres: one row a mode, distinct: float32 [K, 2].
         std: standard deviation along each axis.
         points_per_mode: stored training points of each mode.
+        draw: which points; not ``seed``, which is the run's, so that runs of several seeds are scored on the same data.
 
-    The other arguments are InMemoryDataModule's; ``seed`` also draws the points.
+    The other arguments are InMemoryDataModule's.
 
     Raises:
         ValueError: negative std, or fewer than one point a mode.
@@ -64,6 +65,7 @@ class Mixture(InMemoryDataModule[PointSet]):
         seed: int,
         device: str,
         val_images: int | None,
+        draw: int,
     ) -> None:
         super().__init__(batch_size, seed, device, val_images)
         if std < 0:
@@ -72,7 +74,7 @@ class Mixture(InMemoryDataModule[PointSet]):
             raise ValueError(f"points_per_mode is {points_per_mode}: set data.init_args.points_per_mode to 1 or more.")
         self.centres = centres
         self.std = std
-        self.points_per_mode = points_per_mode
+        self.points_per_mode, self.draw = points_per_mode, draw
         self.num_classes = len(centres)
 
     @property
@@ -83,7 +85,7 @@ class Mixture(InMemoryDataModule[PointSet]):
     def read(self, split: str) -> PointSet:
         """Draw ``split`` ("train" or "test"); consecutive points belong to consecutive modes."""
         per_mode = self.points_per_mode if split == "train" else TEST_POINTS_PER_MODE
-        generator = torch.Generator().manual_seed(key(self.seed, _POINTS, SPLITS.index(split)))
+        generator = torch.Generator().manual_seed(key(self.draw, _POINTS, SPLITS.index(split)))
         mode = torch.arange(len(self.centres)).repeat(per_mode)
         points = self.centres[mode] + self.std * torch.randn(len(mode), 2, generator=generator)
         return PointSet(self.name, split, points, mode)
@@ -108,9 +110,10 @@ class Ring(Mixture):
         seed: int = 0,
         device: str = "cpu",
         val_images: int | None = 64,
+        draw: int = 0,
     ) -> None:
         centres = RingForm(modes, radius, std).centres()
-        super().__init__(centres.float(), std, points_per_mode, batch_size, seed, device, val_images)
+        super().__init__(centres.float(), std, points_per_mode, batch_size, seed, device, val_images, draw)
 
     @classmethod
     def preset(
@@ -121,6 +124,7 @@ class Ring(Mixture):
         seed: int = 0,
         device: str = "cpu",
         val_images: int | None = 64,
+        draw: int = 0,
     ) -> "Ring":
         """The ring of a paper: ``pacgan``, ``veegan``, ``unrolled``, ``self-conditioned`` or ``presgan``.
 
@@ -133,7 +137,7 @@ class Ring(Mixture):
             ValueError: if there is no such ring, or the points are no multiple of its modes.
         """
         modes, radius, std = ring_form(name)
-        return cls(modes, radius, std, _per_mode(points, modes), batch_size, seed, device, val_images)
+        return cls(modes, radius, std, _per_mode(points, modes), batch_size, seed, device, val_images, draw)
 
 
 class Grid(Mixture):
@@ -155,9 +159,10 @@ class Grid(Mixture):
         seed: int = 0,
         device: str = "cpu",
         val_images: int | None = 64,
+        draw: int = 0,
     ) -> None:
         centres = GridForm(side, spacing, std).centres()
-        super().__init__(centres.float(), std, points_per_mode, batch_size, seed, device, val_images)
+        super().__init__(centres.float(), std, points_per_mode, batch_size, seed, device, val_images, draw)
 
     @classmethod
     def preset(
@@ -168,6 +173,7 @@ class Grid(Mixture):
         seed: int = 0,
         device: str = "cpu",
         val_images: int | None = 64,
+        draw: int = 0,
     ) -> "Grid":
         """The grid of a paper: ``pacgan``, ``veegan`` or ``self-conditioned``. The arguments are Ring.preset's.
 
@@ -175,7 +181,7 @@ class Grid(Mixture):
             ValueError: if there is no such grid, or the points are no multiple of its modes.
         """
         side, spacing, std = grid_form(name)
-        return cls(side, spacing, std, _per_mode(points, side * side), batch_size, seed, device, val_images)
+        return cls(side, spacing, std, _per_mode(points, side * side), batch_size, seed, device, val_images, draw)
 
 
 def _per_mode(points: int, modes: int) -> int:

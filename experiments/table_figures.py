@@ -201,7 +201,10 @@ def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) 
 
 
 def departures(fixed: Fields, block: Block, score: str, of: str) -> Departures:
-    """The fields that ``score`` hangs on in which ``block`` was not measured as ``fixed``: (fixed, measured)."""
+    """The fields that ``score`` hangs on in which ``block`` was not measured as ``fixed``: (fixed, measured).
+
+    What learns nothing has no checkpoint that could be another.
+    """
     protocol = block.protocol
     asked = {name: value for name, value in fixed.items() if name != EVALUATIONS}
     if not is_generative(protocol):
@@ -210,7 +213,7 @@ def departures(fixed: Fields, block: Block, score: str, of: str) -> Departures:
     found: Departures = {} if evaluations == block.evaluations else {EVALUATIONS: (evaluations, block.evaluations)}
     found |= {name: (value, None) for name, value in asked.items() if name not in FIELDS}
     preset = Preset(name="", source="", fields={name: value for name, value in asked.items() if name in FIELDS})
-    among = [name for name in matters(score) if not (name == "checkpoint" and of != "last")]
+    among = set(matters(score)) - ({"checkpoint"} if of != "last" or protocol.get("checkpoint") is None else set())
     return found | {name: pair for name, pair in preset.departures(Protocol(**protocol)).items() if name in among}
 
 

@@ -49,8 +49,8 @@ def test_grid_centres_by_hand():
     assert Grid(side=1).centres.tolist() == [[0.0, 0.0]]
 
 
-def test_points_are_a_function_of_the_seed():
-    hashes = [Ring(seed=seed).reference("train").sha256 for seed in (0, 0, 1)]
+def test_points_are_a_function_of_the_draw_and_not_of_the_runs_seed():
+    hashes = [Ring(seed=seed, draw=draw).reference("train").sha256 for seed, draw in ((0, 0), (5, 0), (0, 1))]
     assert hashes[0] == hashes[1] != hashes[2]
     data = Ring(points_per_mode=1000)
     assert not torch.equal(data.reference("train").points, data.reference("test").points)
@@ -106,8 +106,8 @@ def test_presets_are_those_of_the_papers():
     assert [Grid.preset(name).std for name in GRIDS] == [0.05] * 3
     assert Ring.preset().reference("train").sha256 == Ring().reference("train").sha256
     assert Grid.preset().reference("train").sha256 == Grid().reference("train").sha256
-    other = Grid.preset(points=50, batch_size=10, seed=3, val_images=5)
-    assert (other.points_per_mode, other.batch_size, other.seed, other.val_images) == (2, 10, 3, 5)
+    other = Grid.preset(points=50, batch_size=10, seed=3, val_images=5, draw=4)
+    assert (other.points_per_mode, other.batch_size, other.seed, other.val_images, other.draw) == (2, 10, 3, 5, 4)
 
 
 def test_presets_can_be_named_in_a_config():
