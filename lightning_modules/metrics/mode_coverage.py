@@ -67,7 +67,7 @@ def histogram_scores(counts: Tensor) -> dict[str, Tensor]:
     jsd = -torch.xlogy(middle, middle).sum() - (entropy + math.log(len(counts))) / 2
     return {
         "reverse_kl": (math.log(len(counts)) - entropy).clamp_min(0),
-        "entropy": entropy.clamp_min(0),
+        "entropy": entropy.clamp_min(0) + 0,  # of one mode it is -0
         "jsd": jsd.clamp_min(0),
     }
 
