@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_modules.adversarial import AdversarialModule, Terms, TwoPlayerModule
+from lightning_modules.annealing import STILL, Annealing
 from lightning_modules.augment.base import Augmentation, Unchanged
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating
@@ -56,6 +57,7 @@ class JudgedModule(TwoPlayerModule):
         g_weight_terms: terms of G's.
         classification: a term on the answer of D's second head, which D then must have.
         augment: a change of all that D sees, reals and fakes; none unless given.
+        annealing: how rates, penalties, augmentation and average change with the images seen; not at all unless given.
         **players: the arguments of ``TwoPlayerModule``.
     """
 
@@ -71,6 +73,7 @@ class JudgedModule(TwoPlayerModule):
         g_weight_terms: Sequence[WeightTerm] = (),
         classification: ClassificationTerm | None = None,
         augment: Augmentation | None = None,
+        annealing: Annealing | None = None,
         **players: Any,
     ) -> None:
         super().__init__(generator, discriminator, **players)
@@ -88,6 +91,9 @@ class JudgedModule(TwoPlayerModule):
             )
         self.classification, self.augment, self.weight_clip = classification, augment or Unchanged(), weight_clip
         self.d_weight_terms, self.g_weight_terms = list(d_weight_terms), list(g_weight_terms)
+        self.annealing = annealing
+        if annealing is not None:
+            self.check_annealing(annealing)
 
     @property
     def judgements(self) -> int:
@@ -97,10 +103,42 @@ class JudgedModule(TwoPlayerModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """The base's; D's clips its weights after each step where asked to."""
         optimizers = super().configure_optimizers()
+        if self.annealing is not None:
+            for rates in self._first_rates:
+                self.annealing.check_rates(rates)
         limit = self.weight_clip
         if limit is not None:
             optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
         return optimizers
+
+    def check_annealing(self, annealing: Annealing) -> None:
+        """Raise ValueError where two would set the same thing, or there is nothing to set."""
+        if annealing.lr != STILL and (self.d_schedule or self.g_schedule):
+            raise ValueError(
+                "annealing and a schedule would both set the learning rate: leave out d_schedule and g_schedule, or "
+                "set annealing.lr to [1, 1]"
+            )
+        if annealing.half_life != STILL and self.ema_settings is not None and self.ema_settings.half_life_kimg is None:
+            raise ValueError(
+                "annealing changes the average's half-life, and this one has none: give ema.half_life_kimg, or set "
+                "annealing.half_life to [1, 1]"
+            )
+        for share in reversed(annealing.augment):
+            self.augment.anneal(share)
+
+    def apply_schedules(self) -> None:
+        """The base's; and what is annealed, by the images seen so far."""
+        super().apply_schedules()
+        if self.annealing is None:
+            return
+        now = self.annealing.at(self.images_seen)
+        for opt, rates in zip(self.trained_optimizers(), self._first_rates, strict=True):
+            self.annealing.set_rates(opt, rates, self.images_seen)
+        for penalty in self.penalties:
+            penalty.anneal(now.penalties)
+        self.augment.anneal(now.augment)
+        if self.ema is not None:
+            self.ema.share = now.half_life
 
     @property
     def lazy_terms(self) -> list[str]:

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lightning_modules.augment.base import Augmentation
 from lightning_modules.augment.pipeline import Operation, Pipeline
 
 
@@ -46,6 +47,14 @@ class ADA(Pipeline):
             raise ValueError(f"ADA: ceiling is a probability in [0, 1], got {ceiling}")
         self.target, self.kimg, self.every, self.ceiling = target, kimg, every, ceiling
         self.register_buffer("heard", torch.zeros(3))
+
+    def anneal(self, share: float) -> None:
+        """Not this one: D moves its p.
+
+        Raises:
+            ValueError: always, but for a share of 1.
+        """
+        Augmentation.anneal(self, share)
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor, images: int) -> None:
