@@ -115,7 +115,7 @@ def test_a_run_follows_its_images_through_two_d_steps_a_round_and_past_the_horiz
         assert all(type(value) is float for value in used)
 
 
-def test_the_term_has_the_annealed_weight(tmp_path: Path) -> None:
+def test_the_term_has_the_annealed_weight() -> None:
     module = annealed(alone(penalties=Span(1.0, 0.25)), penalties=[R1(4.0, every=2)])
     opts = module.configure_optimizers()
     module.trained_optimizers = lambda: opts  # type: ignore[method-assign]
