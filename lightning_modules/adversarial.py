@@ -122,7 +122,7 @@ class TwoPlayerModule(AtelierModule):
             make(p for p in net.parameters() if p.requires_grad)
             for make, net in ((self.d_optimizer, self.D), (self.g_optimizer, self.G))
         ]
-        return self.remember_learning_rates(optimizers)
+        return self.remember_rates(optimizers)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""

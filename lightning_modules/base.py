@@ -19,7 +19,7 @@ from datamodules.functional.quantise import ValueRange
 from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
 from lightning_modules.guard import FiniteGuard, refuse_bad
-from lightning_modules.schedules import Schedule
+from lightning_modules.schedules import Rates, Schedule, rates_of
 from lightning_modules.warm_start import matching_weights
 
 OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -76,7 +76,7 @@ class AtelierModule(L.LightningModule):
         self._resumed = False
         self._loaded_step = 0  # the checkpoint's: a validation or test of it has no steps of its own
         self._guard = FiniteGuard()
-        self._base_lr: list[list[float]] = []
+        self._first_rates: list[list[Rates]] = []
 
     # --- to be said by a base or family ---------------------------------------------------------------------
 
@@ -201,14 +201,14 @@ class AtelierModule(L.LightningModule):
         if self.trainer.max_steps < 1:
             raise ValueError("a schedule needs the run's length: give clock.g_steps, clock.kimg or clock.epochs")
         progress = self.progress
-        for opt, schedule, lrs in zip(self.trained_optimizers(), self.schedules, self._base_lr, strict=True):
+        for opt, schedule, rates in zip(self.trained_optimizers(), self.schedules, self._first_rates, strict=True):
             if schedule is not None:
-                for group, lr in zip(opt.param_groups, lrs, strict=True):
-                    group["lr"] = lr * schedule.factor(progress)
+                for group, rate in zip(opt.param_groups, rates, strict=True):
+                    group["lr"] = rate.lr * schedule.factor(progress)
 
-    def remember_learning_rates(self, optimizers: list[Optimizer]) -> list[Optimizer]:
-        """Note the learning rates that the schedules scale; returns ``optimizers``."""
-        self._base_lr = [[float(group["lr"]) for group in opt.param_groups] for opt in optimizers]
+    def remember_rates(self, optimizers: list[Optimizer]) -> list[Optimizer]:
+        """Note what schedules and annealing scale; returns ``optimizers``."""
+        self._first_rates = [rates_of(opt) for opt in optimizers]
         return optimizers
 
     def note(self, terms: Mapping[str, Tensor], share: float = 1.0) -> None:

@@ -39,25 +39,32 @@ class EMASettings:
         if self.start < 0:
             raise ValueError(f"ema: start must not be negative, got {self.start}")
 
-    def factor(self, update: int, images: int, images_seen: int) -> float:
-        """Weight of the old average at the ``update``-th update (from 1), ``images`` after the last one."""
+    def factor(self, update: int, images: int, images_seen: int, share: float = 1.0) -> float:
+        """Weight of the old average at the ``update``-th update (from 1), ``images`` after the last one.
+
+        It is annealed to a ``share`` of the half-life; at 0 nothing of the old one is kept.
+        """
         if update <= self.start:
             return 0.0
         if self.decay is not None:
             return self.decay
         assert self.half_life_kimg is not None
-        half_life = 1000 * self.half_life_kimg
+        half_life = 1000 * self.half_life_kimg * share
         if self.ramp_up is not None:
             half_life = min(half_life, self.ramp_up * images_seen)
-        return 0.5 ** (images / half_life)
+        return 0.5 ** (images / half_life) if half_life else 0.0
 
 
 class EMA(nn.Module):
-    """A frozen copy of a network in evaluation mode: parameters averaged, buffers copied."""
+    """A frozen copy of a network in evaluation mode: parameters averaged, buffers copied.
+
+    Attributes:
+        share: of the half-life, as far as it is annealed.
+    """
 
     def __init__(self, net: nn.Module, settings: EMASettings) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.share = settings, 1.0
         self.net = deepcopy(net).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "EMA":
@@ -67,7 +74,7 @@ class EMA(nn.Module):
     @torch.no_grad()
     def update(self, net: nn.Module, update: int, images: int, images_seen: int) -> None:
         """Take ``net`` into the average; see ``EMASettings.factor`` for the counts."""
-        share = 1.0 - self.settings.factor(update, images, images_seen)
+        share = 1.0 - self.settings.factor(update, images, images_seen, self.share)
         torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), share)
         for average, buffer in zip(self.net.buffers(), net.buffers(), strict=True):
             average.copy_(buffer)

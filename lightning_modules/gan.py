@@ -11,9 +11,10 @@ from torch import Tensor
 
 from lightning_modules.adversarial import AdversarialModule, Terms
 from lightning_modules.contract import StatesItsData
-from lightning_modules.judged import JudgedModule, Made
+from lightning_modules.judged import JudgedModule
 from lightning_modules.losses.adversarial import AdversarialLoss
 from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.verdicts import Made
 
 
 class GAN(AdversarialModule, JudgedModule):

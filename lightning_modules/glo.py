@@ -136,9 +136,9 @@ class GLO(GenerativeModule, OnePlayerModule):
     @torch.no_grad()
     def move_codes(self, item: Tensor, gradient: Tensor) -> None:
         """One step of the codes of ``item`` [N] down their ``gradient`` [N, z_dim], and back into the ball."""
-        (group,), ((base_lr,),) = self.trained_optimizers()[0].param_groups, self._base_lr
+        (group,), ((first,),) = self.trained_optimizers()[0].param_groups, self._first_rates
         item, gradient = of_all_ranks(item), of_all_ranks(gradient) / self.trainer.world_size
-        self.codes.index_add_(0, item, gradient, alpha=-self.code_lr * group["lr"] / base_lr)
+        self.codes.index_add_(0, item, gradient, alpha=-self.code_lr * group["lr"] / first.lr)
         self.codes[item] = into_ball(self.codes[item])
 
     # --- sampling -------------------------------------------------------------------------------------------

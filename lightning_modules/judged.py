@@ -1,14 +1,15 @@
 """D's and G's terms under one adversarial loss, penalties and regularisers, whatever G makes its images of."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_modules.adversarial import Terms, TwoPlayerModule
+from lightning_modules.annealing import STILL, Annealing
 from lightning_modules.augment.base import Augmentation, PseudoReals, Unchanged
 from lightning_modules.losses.adversarial import AdversarialLoss, NonSaturating, TopK
 from lightning_modules.losses.classification import ClassificationTerm
@@ -17,30 +18,7 @@ from lightning_modules.losses.regularisers import Regulariser, Scene
 from lightning_modules.losses.terms import require_once
 from lightning_modules.losses.weights import WeightTerm
 from lightning_modules.networks.base import Discriminator, Network, TwoHeadedDiscriminator, Verdict
-
-
-class Shown(NamedTuple):
-    """D's inputs before and after augmentation; both require a gradient where a penalty asks for it."""
-
-    plain: Tensor
-    changed: Tensor
-
-
-class Judged(NamedTuple):
-    """What D said, and of which inputs."""
-
-    real: Verdict
-    fake: Verdict
-    x: Shown
-    fake_x: Shown
-
-
-class Made(NamedTuple):
-    """Fakes, and what they were made of."""
-
-    images: Tensor  # before any augmentation, [M, *out_shape]
-    z: Tensor | None = None  # [M, z_dim], where they are of noise alone
-    G: Callable[[Tensor], Tensor] | None = None  # other noise [M, z_dim] to images of the same labels
+from lightning_modules.verdicts import Judged, Made, Shown, check_second_head, present
 
 
 class JudgedModule(TwoPlayerModule):
@@ -59,6 +37,7 @@ class JudgedModule(TwoPlayerModule):
         classification: a term on the answer of D's second head, which D then must have.
         regularisers: further terms of both players, each of another name.
         augment: a change of all that D sees, reals and fakes; none unless given.
+        annealing: how rates, penalties, augmentation and average change with the images seen; not at all unless given.
         pseudo_reals: shows D some fakes as reals; none unless given.
         top_k: which of its fakes G learns from; all unless given.
         **players: the arguments of ``TwoPlayerModule``.
@@ -79,6 +58,7 @@ class JudgedModule(TwoPlayerModule):
         classification: ClassificationTerm | None = None,
         regularisers: Sequence[Regulariser] = (),
         augment: Augmentation | None = None,
+        annealing: Annealing | None = None,
         pseudo_reals: PseudoReals | None = None,
         top_k: TopK | None = None,
         **players: Any,
@@ -102,6 +82,9 @@ class JudgedModule(TwoPlayerModule):
         self.regularisers = cast(list[Regulariser], nn.ModuleList(regularisers))  # some have a state
         self.pseudo_reals, self.top_k = pseudo_reals, top_k
         self.d_weight_terms, self.g_weight_terms = list(d_weight_terms), list(g_weight_terms)
+        self.annealing = annealing
+        if annealing is not None:
+            self.check_annealing(annealing)
 
     @property
     def judgements(self) -> int:
@@ -111,10 +94,42 @@ class JudgedModule(TwoPlayerModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """The base's; D's clips its weights after each step where asked to."""
         optimizers = super().configure_optimizers()
+        if self.annealing is not None:
+            for rates in self._first_rates:
+                self.annealing.check_rates(rates)
         limit = self.weight_clip
         if limit is not None:
             optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
         return optimizers
+
+    def check_annealing(self, annealing: Annealing) -> None:
+        """Raise ValueError where two would set the same thing, or there is nothing to set."""
+        if annealing.lr != STILL and (self.d_schedule or self.g_schedule):
+            raise ValueError(
+                "annealing and a schedule would both set the learning rate: leave out d_schedule and g_schedule, or "
+                "set annealing.lr to [1, 1]"
+            )
+        if annealing.half_life != STILL and self.ema_settings is not None and self.ema_settings.half_life_kimg is None:
+            raise ValueError(
+                "annealing changes the average's half-life, and this one has none: give ema.half_life_kimg, or set "
+                "annealing.half_life to [1, 1]"
+            )
+        for share in reversed(annealing.augment):
+            self.augment.anneal(share)
+
+    def apply_schedules(self) -> None:
+        """The base's; and what is annealed, by the images seen so far."""
+        super().apply_schedules()
+        if self.annealing is None:
+            return
+        now = self.annealing.at(self.images_seen)
+        for opt, rates in zip(self.trained_optimizers(), self._first_rates, strict=True):
+            self.annealing.set_rates(opt, rates, self.images_seen)
+        for penalty in self.penalties:
+            penalty.anneal(now.penalties)
+        self.augment.anneal(now.augment)
+        if self.ema is not None:
+            self.ema.share = now.half_life
 
     @property
     def lazy_terms(self) -> list[str]:
@@ -224,35 +239,6 @@ class JudgedModule(TwoPlayerModule):
         if all(penalty.autocast for penalty in penalties):
             return nullcontext()
         return torch.autocast(self.device.type, enabled=False)
-
-
-def present(terms: Mapping[str, Tensor | None]) -> Terms:
-    """``terms`` without those that are None."""
-    return {name: term for name, term in terms.items() if term is not None}
-
-
-def check_second_head(
-    D: Discriminator, classification: ClassificationTerm | None, regularisers: Sequence[Regulariser]
-) -> None:
-    """Raise ValueError where what reads D's second head and what D has there do not fit."""
-    reading = [term for term in regularisers if term.outputs is not None]
-    readers = [*([] if classification is None else [classification]), *reading]
-    if len(readers) > 1:
-        raise ValueError(f"{' and '.join(type(r).__name__ for r in readers)} read D's one second head: leave one out")
-    if bool(readers) != isinstance(D, TwoHeadedDiscriminator):
-        raise ValueError(
-            "a term on the answer of a second head (classification, or a regulariser) and a discriminator of two heads "
-            "need each other, and here is one alone: give both, or neither"
-        )
-    if not isinstance(D, TwoHeadedDiscriminator):
-        return
-    wanted = reading[0].outputs if classification is None else classification.outputs(D.num_classes or 0)
-    embeds = classification is not None and classification.embeds
-    if embeds != D.embeds or (wanted is not None and wanted != D.outputs):
-        reader, head = type(readers[0]).__name__, type(D).__name__
-        kind = "embeddings" if embeds else f"{wanted} numbers"
-        has = "embeddings" if D.embeds else f"{D.outputs} numbers"
-        raise ValueError(f"{reader} reads {kind} of D's second head, {head} gives {has}: choose a head that fits")
 
 
 @torch.no_grad()

@@ -50,7 +50,7 @@ class OnePlayerModule(AtelierModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """The one optimizer."""
         weights = (weight for net in self.networks for weight in net.parameters())
-        return self.remember_learning_rates([self.optimizer(weights)])
+        return self.remember_rates([self.optimizer(weights)])
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """The sum of the terms."""

@@ -9,6 +9,21 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from itertools import accumulate
 from math import cos, pi
+from typing import NamedTuple
+
+from torch.optim import Optimizer
+
+
+class Rates(NamedTuple):
+    """What a group of an optimizer's weights starts with, and schedules and annealing scale."""
+
+    lr: float
+    beta2: float | None  # of Adam and its like
+
+
+def rates_of(opt: Optimizer) -> list[Rates]:
+    """Those of each group of ``opt``."""
+    return [Rates(float(group["lr"]), group["betas"][1] if "betas" in group else None) for group in opt.param_groups]
 
 
 class Schedule(ABC):

@@ -25,11 +25,11 @@ from lightning_modules.adversarial import Terms
 from lightning_modules.base import OptimizerCallable, evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.generative import PANEL_STREAM
-from lightning_modules.judged import Made
 from lightning_modules.losses.adversarial import AdversarialLoss, Wasserstein
 from lightning_modules.losses.penalties import Penalty, PixelGradientPenalty
 from lightning_modules.networks.base import PyramidDiscriminator, PyramidGenerator
 from lightning_modules.schedules import Drop, Schedule
+from lightning_modules.verdicts import Made
 
 SHOWN, STARTS = 8, 4  # samples of a panel, and scales that others start from
 

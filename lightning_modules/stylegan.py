@@ -13,9 +13,9 @@ from torch.optim import Adam
 
 from lightning_modules.base import OptimizerCallable
 from lightning_modules.gan import GAN
-from lightning_modules.judged import Made
 from lightning_modules.losses.penalties import R1, Penalty
 from lightning_modules.networks.base import Discriminator, StyledGenerator
+from lightning_modules.verdicts import Made
 
 
 class StyleGAN(GAN):

@@ -20,8 +20,8 @@ from torch.optim import SGD, Adam, Optimizer
 
 from lightning_modules.adversarial import Terms
 from lightning_modules.gan import GAN
-from lightning_modules.judged import Made
 from lightning_modules.networks.base import Discriminator, Generator
+from lightning_modules.verdicts import Made
 
 Weights = dict[str, Tensor]
 T = TypeVar("T")

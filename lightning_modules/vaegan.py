@@ -81,7 +81,7 @@ class VAEGAN(AutoencodingModule, GAN):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """D's, G's and E's."""
-        return self.remember_learning_rates([*super().configure_optimizers(), self.e_optimizer(self.E.parameters())])
+        return self.remember_rates([*super().configure_optimizers(), self.e_optimizer(self.E.parameters())])
 
     def update_generator(self, batch: Sequence[Tensor]) -> None:
         """One update of E, then one of G."""

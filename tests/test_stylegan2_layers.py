@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from lightning_modules.networks.equalised import EqualisedConv2d, EqualisedLinear, Leaky, MinibatchDeviation, PixelNorm
-from lightning_modules.networks.fir import FIR
+from lightning_modules.networks.fir import FIR, DenseFIR
 from lightning_modules.networks.mapping import Mapping
 from lightning_modules.networks.modulated import ModulatedConv2d
 from lightning_modules.networks.resolutions import Widths
@@ -82,10 +82,11 @@ def slowly_filtered(x: np.ndarray, taps: tuple[float, ...], first: int, last: in
     )
 
 
-@pytest.mark.parametrize("taps", TAPS)
-def test_filters_are_what_a_loop_makes(taps: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("kind", [FIR, DenseFIR])
+@pytest.mark.parametrize("taps", [*TAPS, (1.0, 2.0, 3.0, 4.0, 5.0)])
+def test_filters_are_what_a_loop_makes(taps: tuple[float, ...], kind: type[FIR]) -> None:
     x = torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(0))
-    fir, k = FIR(taps), len(taps)
+    fir, k = kind(taps), len(taps)
     for c in range(2):
         plane = x[0, c].double().numpy()
         spread = np.zeros((10, 8))
@@ -160,6 +161,8 @@ class Ends(nn.Module):
 OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "up": FIR().up,
     "down": FIR().down,
+    "dense up": DenseFIR().up,
+    "dense down": DenseFIR().down,
     "smooth": lambda x: FIR().smooth(x, 2, 1),
     "pixel norm": PixelNorm(),
     "deviation": MinibatchDeviation(2),

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lightning_modules.augment.base import PseudoReals
+from lightning_modules.augment.base import Augmentation, PseudoReals
 from lightning_modules.augment.pipeline import Operation, Pipeline
 
 
@@ -85,6 +85,14 @@ class ADA(Following, Pipeline):
     ) -> None:
         super().__init__(0.0, operations)
         self.follow(target, kimg, every, ceiling)
+
+    def anneal(self, share: float) -> None:
+        """Not this one: D moves its p.
+
+        Raises:
+            ValueError: always, but for a share of 1.
+        """
+        Augmentation.anneal(self, share)
 
 
 class APA(Following, PseudoReals):

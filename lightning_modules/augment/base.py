@@ -33,6 +33,18 @@ class Augmentation(nn.Module, ABC):
         with torch.autocast(x.device.type, enabled=False):
             return self.change(x)
 
+    def anneal(self, share: float) -> None:
+        """Strike images with a ``share`` of the probability that was given.
+
+        Raises:
+            ValueError: none was given.
+        """
+        if share != 1:
+            raise ValueError(
+                f"{type(self).__name__} has no probability that could be annealed: choose Pipeline, or set "
+                "annealing.augment to [1, 1]"
+            )
+
     def observe(self, real_logits: Tensor, images: int) -> None:
         """Hear D's logits of ``images`` augmented reals, once for every (micro-)batch that it learns from."""
 
@@ -67,6 +79,9 @@ class Unchanged(Augmentation):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` itself, points too."""
         return x
+
+    def anneal(self, share: float) -> None:
+        """Go on without."""
 
 
 def move_pixels(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from math import log, pi, sqrt
 import torch
 from torch import Tensor
 
+from lightning_modules.augment import diff_augment
 from lightning_modules.augment.base import Augmentation, move_pixels, per_image, pixel_grid
 from lightning_modules.augment.warp import reflect, warp
 
@@ -84,7 +85,15 @@ class ColourChange(Operation):
 
     The last three keep or turn the grey axis u = (1, 1, 1) / sqrt 3 and what is orthogonal to it, so that together
     they are (+-1) u u^T + s (cos h (I - u u^T) + sin h [u]x). A grey image has but the first three.
+
+    Args:
+        share: of p, with which each of these strikes; R3GAN has half of it.
     """
+
+    def __init__(self, share: float = 1.0) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"ColourChange: share is one of p, in [0, 1], got {share}")
+        self.share = share
 
     def __call__(self, x: Tensor, p: Tensor) -> Tensor:
         """As in the class.
@@ -92,6 +101,7 @@ class ColourChange(Operation):
         Raises:
             ValueError: neither 1 nor 3 channels.
         """
+        p = self.share * p
         if x.shape[1] not in (1, 3):
             raise ValueError(f"ColourChange knows images of 1 or 3 channels, not {x.shape[1]}: leave it out")
         x = x + per_image(struck(x, p, BRIGHTNESS * normal(x), 0))
@@ -114,6 +124,22 @@ class ColourChange(Operation):
         return sign * grey + saturation * (hue.cos() * rest + hue.sin() * cross)
 
 
+class Struck(Operation):
+    """An operation of DiffAugment's, which always changes all images, for those that are struck: cutout above all.
+
+    Args:
+        operation: that one.
+    """
+
+    def __init__(self, operation: diff_augment.Operation) -> None:
+        self.operation = operation
+
+    def __call__(self, x: Tensor, p: Tensor) -> Tensor:
+        """As in the class."""
+        hit = torch.rand(len(x), device=x.device) < p
+        return torch.where(per_image(hit), self.operation(x), x)
+
+
 class Pipeline(Augmentation):
     """The operations one after the other, at a probability p that stays.
 
@@ -129,13 +155,24 @@ class Pipeline(Augmentation):
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: p is a probability in [0, 1], got {p}")
         self.operations = [Blit(), Geometry(), ColourChange()] if operations is None else list(operations)
-        self.register_buffer("p", torch.tensor(float(p)))
+        self.full_p = float(p)
+        self.register_buffer("p", torch.tensor(self.full_p))
 
     def change(self, x: Tensor) -> Tensor:
         """``x`` [N, C, H, W] after all operations."""
         for operation in self.operations:
             x = operation(x, self.p)
         return x
+
+    def anneal(self, share: float) -> None:
+        """Strike with a ``share`` of the p that was given.
+
+        Raises:
+            ValueError: that is no probability.
+        """
+        if not 0 <= share * self.full_p <= 1:
+            raise ValueError(f"annealing: augment makes a probability of {share * self.full_p:g} of p {self.full_p:g}")
+        self.p.fill_(share * self.full_p)
 
 
 def struck(x: Tensor, p: Tensor, drawn: Tensor, still: float) -> Tensor:

@@ -51,6 +51,11 @@ class Penalty(ABC):
         if every < 1:
             raise ValueError(f"{type(self).__name__}: every must be 1 or more, got {every}")
         self.weight, self.every, self.autocast, self.after_augment = weight, every, autocast, after_augment
+        self.full_weight = weight
+
+    def anneal(self, share: float) -> None:
+        """Go on with a ``share`` of the weight that was given."""
+        self.weight = share * self.full_weight
 
     def due(self, step: int) -> bool:
         """Whether the D step numbered ``step`` (from 0) applies this penalty."""

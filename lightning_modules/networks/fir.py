@@ -67,3 +67,38 @@ class FIR(nn.Module):
         taps = (self.taps.flip(0) if flip else self.taps).to(x.dtype) * gain
         column = taps.view(1, 1, -1, 1).expand(x.shape[1], 1, -1, 1)
         return column, column.mT
+
+
+class DenseFIR(FIR):
+    """The same filter as a product with a matrix along either axis.
+
+    The second derivative of a convolution goes through its groups one by one, which here are all channels; a product's
+    is a product. That is for what a penalty differentiates at each step, and for sides of some hundred px at most,
+    since a matrix is as wide as the image.
+    """
+
+    def up(self, x: Tensor) -> Tensor:
+        """``x`` [N, C, H, W] to [N, C, 2 H, 2 W]."""
+        size = len(self.taps)
+        first = size - 1 - (size + 1) // 2
+        H, W = (self.matrix(x, 2.0, torch.arange(2 * n) + first, 2 * torch.arange(n)) for n in x.shape[2:])
+        return self.both(x, H, W)
+
+    def down(self, x: Tensor) -> Tensor:
+        """``x`` [N, C, H, W] to [N, C, H / 2, W / 2]."""
+        last = len(self.taps) // 2
+        H, W = (self.matrix(x, 1.0, 2 * torch.arange(n // 2) + last, torch.arange(n)) for n in x.shape[2:])
+        return self.both(x, H, W)
+
+    def matrix(self, x: Tensor, gain: float, made: Tensor, given: Tensor) -> Tensor:
+        """What makes pixels at ``made`` of those at ``given``, both counted in taps, of the type of ``x``."""
+        tap = made[:, None] - given
+        known = (tap >= 0) & (tap < len(self.taps))
+        return (gain * self.taps[tap.clamp(0, len(self.taps) - 1)] * known.to(self.taps)).to(x.dtype)
+
+    def both(self, x: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """``x`` [N, C, H, W] by a matrix for its columns and one for its rows; the result is laid out channels last."""
+        with full_precision(x.device):
+            lines = torch.matmul(right, x.permute(0, 2, 3, 1))  # [N, H, W', C]
+            planes = torch.matmul(down, lines.flatten(2))  # [N, H', W' C]
+        return planes.unflatten(2, lines.shape[2:]).permute(0, 3, 1, 2)
