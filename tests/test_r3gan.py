@@ -248,7 +248,7 @@ def test_the_objective_on_a_linear_critic() -> None:
     torch.manual_seed(1)
     terms = module.d_loss(x, y)
     torch.manual_seed(1)
-    fake = module.make_fakes(y)
+    fake = module.make_fakes(y).images
     gap = critic(x) - critic(fake)
     assert terms["d/adv"].item() == pytest.approx(softplus(-gap).mean().item(), rel=1e-5)
     assert terms["d/r1"].item() == terms["d/r2"].item() == pytest.approx(0.05 / 2 * 9, rel=1e-5)
