@@ -177,7 +177,7 @@ class JudgedModule(TwoPlayerModule):
         if self.loss.relativistic or any(term.compares for term in self.regularisers):
             with torch.no_grad():
                 real = self.ask(self.augment(x), y)
-        chosen = fakes.logits if self.top_k is None else self.top_k(fakes.logits, self.current_epoch)
+        chosen = fakes.logits if self.top_k is None else self.top_k(fakes.logits, self.images_seen)
         terms = {"g/adv": self.loss.g(None if real is None else real.logits, chosen)}
         if self.classification is not None:
             terms[f"g/{self.classification.name}"] = self.classification.g(fakes.classes, y_fake)

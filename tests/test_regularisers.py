@@ -151,8 +151,9 @@ def test_feature_matching_compares_means() -> None:
 
 def test_top_k_takes_ever_fewer_of_the_best() -> None:
     logits = torch.tensor([3.0, -1.0, 5.0, 0.0])
-    top = TopK(decay=0.8, least=0.5)
-    assert [sorted(top(logits, epoch).tolist()) for epoch in (0, 1, 3, 9)] == [
+    top = TopK(decay=0.8, least=0.5, kimg=2)
+    assert [sorted(top(logits, images).tolist()) for images in (0, 1999, 2000, 6000, 90_000)] == [
+        [-1.0, 0.0, 3.0, 5.0],
         [-1.0, 0.0, 3.0, 5.0],
         [0.0, 3.0, 5.0],
         [3.0, 5.0],
@@ -223,13 +224,15 @@ def test_both_players_have_the_terms(make: Any, settings: dict[str, Any], names:
             assert any(gradient is not None and gradient.any() for gradient in gradients), name
 
 
-def test_top_k_and_features_enter_the_loss() -> None:
-    module, (x, y) = gan(loss=Wasserstein(), top_k=TopK(decay=0.5, least=0.25)), batches(1)[0]
-    torch.manual_seed(0)
-    found = module.g_loss(x, y)["g/adv"]
-    torch.manual_seed(0)
-    logits = module.D(module.G(module.G.sample_z(len(x)), y))
-    assert found.item() == pytest.approx(-logits.mean().item(), rel=1e-5)
+def test_g_learns_from_ever_fewer_fakes_as_images_go_by() -> None:
+    module, (x, y) = gan(loss=Wasserstein(), top_k=TopK(decay=0.5, least=0.25, kimg=1)), batches(1)[0]
+    for seen, kept in ((0, 8), (1000, 4), (9000, 2)):
+        module.images_seen = seen
+        torch.manual_seed(0)
+        found = module.g_loss(x, y)["g/adv"]
+        torch.manual_seed(0)
+        logits = module.D(module.G(module.G.sample_z(len(x)), y))
+        assert found.item() == pytest.approx(-logits.sort().values[-kept:].mean().item(), rel=1e-5)
 
 
 def test_a_run_with_all_of_them_goes_on_exactly(tmp_path: Path) -> None:

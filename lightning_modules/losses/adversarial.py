@@ -178,21 +178,24 @@ class RelativisticAverage(Relativistic):
 class TopK:
     """G learns from the fakes that D finds most real, ever fewer of them (Sinha et al. 2020, section 3).
 
-    Of the fakes judged together the share is decay^epoch, but not less than ``least``.
+    Of the fakes judged together the share falls by a factor each epoch, but not below ``least``.
 
     Args:
-        decay: gamma of the paper, an epoch.
-        least: nu, the share of the batch that is never gone below.
+        decay: gamma of the paper, the factor.
+        least: nu.
+        kimg: thousands of images in an epoch; 50 are those of CIFAR-10.
     """
 
-    def __init__(self, decay: float = 0.99, least: float = 0.5) -> None:
-        if not 0 < decay <= 1 or not 0 < least <= 1:
-            raise ValueError(f"TopK: decay and least must be above 0 and at most 1, got {decay} and {least}")
-        self.decay, self.least = decay, least
+    def __init__(self, decay: float = 0.99, least: float = 0.5, kimg: float = 50.0) -> None:
+        if not 0 < decay <= 1 or not 0 < least <= 1 or kimg <= 0:
+            raise ValueError(
+                f"TopK: decay and least must be above 0 and at most 1, and kimg above 0, got {decay}, {least}, {kimg}"
+            )
+        self.decay, self.least, self.kimg = decay, least, kimg
 
-    def __call__(self, fake: Tensor, epoch: int) -> Tensor:
-        """The highest of the logits ``fake`` [N] in ``epoch`` (from 0)."""
-        share = max(self.decay**epoch, self.least)
+    def __call__(self, fake: Tensor, images: int) -> Tensor:
+        """The highest of the logits ``fake`` [N], when D has seen so many ``images``."""
+        share = max(self.decay ** (images // (1000 * self.kimg)), self.least)
         return fake.topk(max(1, int(share * len(fake))), dim=0).values
 
 
