@@ -256,6 +256,14 @@ def test_what_does_not_go_together_is_refused(settings: dict[str, Any], sentence
         GAN(*mlps(), **settings)
 
 
+def test_what_moves_images_refuses_others() -> None:
+    here = scene(said([0.0] * 4), said([0.0] * 4))
+    with pytest.raises(ValueError, match=r"Consistency moves images, these are of shape \[2\]: leave it out"):
+        Consistency().d(here._replace(x=torch.zeros(4, 2)), 0)
+    with pytest.raises(ValueError, match=r"RotationTask moves square images, these are of shape \[1, 4, 6\]"):
+        RotationTask().d(here._replace(x=torch.zeros(4, 1, 4, 6)), 0)
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [

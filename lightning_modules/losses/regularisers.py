@@ -83,6 +83,13 @@ def check_weights(owner: object, **weights: float) -> None:
             raise ValueError(f"{type(owner).__name__}: {name} must not be negative, got {weight}")
 
 
+def check_images(owner: object, x: Tensor, square: bool = False) -> None:
+    """Raise ValueError where ``x`` is no batch of images, or of none that are as high as wide."""
+    if x.ndim != 4 or (square and x.shape[2] != x.shape[3]):
+        kind = "square images" if square else "images"
+        raise ValueError(f"{type(owner).__name__} moves {kind}, these are of shape {list(x.shape[1:])}: leave it out")
+
+
 class LeCam(Regulariser):
     """D's scores are drawn to what it used to say of the other kind (Tseng et al. 2021, eq. 4), for small data sets.
 
@@ -169,6 +176,7 @@ class Consistency(Regulariser):
 
     def move(self, x: Tensor) -> Tensor:
         """``x`` [N, C, H, W], each image mirrored and moved in its own way."""
+        check_images(self, x)
         if self.mirror:
             x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
         starts, lines = [], []
@@ -208,6 +216,7 @@ class RotationTask(Regulariser):
 
     def wrong(self, scene: Scene, x: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy on ``x`` [N, C, S, S], of which each fourth has another turn."""
+        check_images(self, x, square=True)
         turned = torch.empty_like(x)
         for turn in range(4):
             turned[turn::4] = x[turn::4].rot90(turn, (2, 3))
