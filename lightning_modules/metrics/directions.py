@@ -13,5 +13,10 @@ SIDES = {**dict.fromkeys(LOWER, "lower"), **dict.fromkeys(HIGHER, "higher")}
 
 
 def better(score: str) -> str | None:
-    """ "lower" or "higher" for ``score`` such as ``set5-x2/psnr@y``, whatever it was measured on; None if unknown."""
-    return SIDES.get(score.rpartition("/")[2].split("@")[0])
+    """ "lower" or "higher" for ``score`` such as ``set5-x2/psnr@y``, whatever it was measured on; None if unknown.
+
+    A score of one scale, such as ``swd_21`` of the images at 21 px, is as that of all.
+    """
+    name = score.rpartition("/")[2].split("@")[0]
+    of_all, _, scale = name.rpartition("_")
+    return SIDES.get(of_all if scale.isdecimal() else name)
