@@ -86,9 +86,8 @@ class Annealing:
                     "factors above 0, or set annealing.one_minus_beta2 to [1, 1]"
                 )
 
-    def set_rates(self, opt: Optimizer, rates: list[Rates], images: int) -> None:
-        """Give each group of ``opt``, which started with ``rates``, those of the step after ``images``."""
-        now = self.at(images)
+    def set_rates(self, opt: Optimizer, rates: list[Rates], now: Factors) -> None:
+        """Give each group of ``opt``, which started with ``rates``, those of the moment ``now``."""
         for group, rate in zip(opt.param_groups, rates, strict=True):
             if self.lr != STILL:  # else a schedule may have set it
                 group["lr"] = now.lr * rate.lr

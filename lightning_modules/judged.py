@@ -124,7 +124,7 @@ class JudgedModule(TwoPlayerModule):
             return
         now = self.annealing.at(self.images_seen)
         for opt, rates in zip(self.trained_optimizers(), self._first_rates, strict=True):
-            self.annealing.set_rates(opt, rates, self.images_seen)
+            self.annealing.set_rates(opt, rates, now)
         for penalty in self.penalties:
             penalty.anneal(now.penalties)
         self.augment.anneal(now.augment)

@@ -104,7 +104,7 @@ class LeCam(Regulariser):
 
     name = "lecam"
     averages: Tensor  # of mean scores: reals, fakes
-    heard: Tensor  # in this step: the sum of means and how many there were, reals and fakes alike
+    heard: Tensor  # in this step: sums of scores, and how many there were, of reals and fakes
     steps: Tensor  # that the averages are of
 
     def __init__(self, weight: float = 0.3, decay: float = 0.99, start: int = 1000) -> None:
@@ -114,7 +114,7 @@ class LeCam(Regulariser):
             raise ValueError(f"LeCam: decay must be 0 or more and below 1, got {decay}")
         self.weight, self.decay, self.start = weight, decay, start
         self.register_buffer("averages", torch.zeros(2))
-        self.register_buffer("heard", torch.zeros(3))
+        self.register_buffer("heard", torch.zeros(2, 2))
         self.register_buffer("steps", torch.zeros(()))
 
     def d(self, scene: Scene, step: int) -> Tensor | None:
@@ -122,7 +122,8 @@ class LeCam(Regulariser):
         assert scene.real is not None
         real, fake = scene.real.logits, scene.fake.logits
         with torch.no_grad():
-            self.heard += torch.stack([real.mean(), fake.mean(), real.new_tensor(1.0)])
+            self.heard[0] += torch.stack([real.sum(), fake.sum()])
+            self.heard[1] += self.heard.new_tensor([real.numel(), fake.numel()])
         if step < self.start:
             return None
         average_real, average_fake = self.averages.clone()
@@ -135,7 +136,7 @@ class LeCam(Regulariser):
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(total)
         decay = torch.where(self.steps > 0, self.decay, 0.0)
-        self.averages.lerp_(total[:2] / total[2].clamp_min(1), 1 - decay)
+        self.averages.lerp_(total[0] / total[1].clamp_min(1), 1 - decay)
         self.steps += 1
         self.heard.zero_()
 

@@ -3,23 +3,20 @@
 from lightning_modules.networks.base.features import FeatureMaps
 from lightning_modules.networks.base.generation import (
     Decoder,
-    Discriminator,
     Encoder,
     Exemplified,
     FeedbackGenerator,
     Generator,
     Growing,
-    JointDiscriminator,
     LatentEncoder,
     Pyramid,
     PyramidDiscriminator,
     PyramidGenerator,
     StyledGenerator,
     TextureGenerator,
-    TwoHeadedDiscriminator,
-    Verdict,
     draw_normal,
 )
+from lightning_modules.networks.base.judging import Discriminator, JointDiscriminator, TwoHeadedDiscriminator, Verdict
 from lightning_modules.networks.base.network import (
     Classifier,
     Network,
