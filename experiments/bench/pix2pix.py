@@ -1,16 +1,13 @@
 """``python experiments/bench/pix2pix.py``: what a step of pix2pix at 256 px costs over a bare PyTorch loop.
 
-As ``step_time.py``: both train the same networks in one process, turn by turn, at batch 1 as in the paper. The bare
-loop takes its pairs from floats that lie ready; the trainer cuts, mirrors and converts each of its own, of images made
-up here.
+See ``turns.py``; at batch 1 as in the paper. The bare loop takes its pairs from floats that lie ready; the trainer
+cuts, mirrors and converts each of its own, of images made up here.
 """
 
 import argparse
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +16,7 @@ from torch.nn.functional import l1_loss, softplus
 
 from datamodules.pairs import PairDataModule, PairSet
 from datamodules.patches import Pair
-from experiments.bench.restoration import feeding_seconds
-from experiments.bench.step_time import TurnByTurn, trainer_of
-from experiments.lightning_cli import hush_lightning
+from experiments.bench.turns import compare, learn
 from lightning_modules.networks.patchgan import PatchGAN
 from lightning_modules.networks.unet import UNet
 from lightning_modules.pix2pix import Pix2Pix
@@ -66,15 +61,11 @@ class Bare:
         with torch.no_grad():
             fake = self.G(y)
         loss = softplus(-self.D(x, y)).mean() + softplus(self.D(fake, y)).mean()
-        self.opt_d.zero_grad()
-        loss.backward()
-        self.opt_d.step()
+        learn(self.opt_d, loss)
         self.D.requires_grad_(False)
         fake = self.G(y)
         loss = softplus(-self.D(fake, y)).mean() + 100 * l1_loss(fake, x)
-        self.opt_g.zero_grad()
-        loss.backward()
-        self.opt_g.step()
+        learn(self.opt_g, loss)
         self.D.requires_grad_(True)
 
 
@@ -85,12 +76,9 @@ def measure(rounds: int, warm_up: int, depth: int, width: int) -> dict[str, Any]
     G = UNet(depth, width=width).to(memory_format=torch.channels_last)
     D = PatchGAN(width=width).to(memory_format=torch.channels_last)
     x, y = data.draw(torch.arange(32))[:2]
-    turns = TurnByTurn(Bare(deepcopy(G), deepcopy(D), x, y), 1, warm_up)
-    module = Pix2Pix(G, D, channels_last=True)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer_of(Path(folder), turns, warm_up + rounds, bf16=False).fit(module, datamodule=data)
+    bare, module = Bare(deepcopy(G), deepcopy(D), x, y), Pix2Pix(G, D, channels_last=True)
     network = f"pix2pix at {2**depth} px, width {width}, batch 1"
-    return {"network": network, **turns.figures(feeding_seconds(data))}
+    return {"network": network, **compare(bare, module, data, rounds, warm_up, feed=data.draw)}
 
 
 def main() -> None:
@@ -101,7 +89,6 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=8, help="images have sides of 2^depth px")
     parser.add_argument("--width", type=int, default=64)
     options = parser.parse_args()
-    hush_lightning()
     print(json.dumps(measure(options.rounds, options.warm_up, options.depth, options.width), indent=2))
 
 

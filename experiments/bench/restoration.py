@@ -1,17 +1,13 @@
 """``python experiments/bench/restoration.py``: what a step of FSRCNN costs over a bare PyTorch loop, and its patches.
 
-As ``step_time.py``: both train the same network in one process, turn by turn. The bare loop takes its batches from
-patches that lie ready as floats; the trainer cuts, turns and converts each of its own, of images made up here.
+See ``turns.py``. The bare loop takes its batches from patches that lie ready as floats; the trainer cuts, turns and
+converts each of its own, of images made up here.
 """
 
 import argparse
 import json
-import statistics
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,8 +17,7 @@ from torch.nn.functional import mse_loss
 from datamodules.pairs import PairDataModule, PairSet
 from datamodules.patches import Pair
 from datamodules.super_resolution import small_pair
-from experiments.bench.step_time import TurnByTurn, trainer_of
-from experiments.lightning_cli import hush_lightning
+from experiments.bench.turns import compare, learn
 from lightning_modules.losses.reconstruction import MSE
 from lightning_modules.networks.fsrcnn import FSRCNN
 from lightning_modules.super_resolution import SuperResolution
@@ -63,19 +58,7 @@ class Bare:
         x, y = (t[index].contiguous(memory_format=torch.channels_last) for t in (self.x, self.y))
         inner = slice(self.net.reach * SCALE, PATCH - self.net.reach * SCALE)
         loss = mse_loss(self.net(y, SCALE), x[..., inner, inner])
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-
-
-def feeding_seconds(data: PairDataModule, batches: int = 200) -> float:
-    """Median seconds to cut one batch and make it floats."""
-    stream, seconds = iter(data.train_dataloader()), []
-    for _ in range(batches):
-        start = time.perf_counter()
-        data.draw(next(stream)[0])
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        learn(self.optimizer, loss)
 
 
 def measure(rounds: int, warm_up: int, batch: int) -> dict[str, Any]:
@@ -84,12 +67,9 @@ def measure(rounds: int, warm_up: int, batch: int) -> dict[str, Any]:
     data = Noise(patch=PATCH, batch_size=batch)
     net = FSRCNN(SCALE).to(memory_format=torch.channels_last)
     x, y = data.draw(torch.arange(2048) % 91)
-    turns = TurnByTurn(Bare(deepcopy(net), x, y, batch), 1, warm_up)
-    module = SuperResolution(net, losses=[MSE()], channels_last=True)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer_of(Path(folder), turns, warm_up + rounds, bf16=False).fit(module, datamodule=data)
+    bare, module = Bare(deepcopy(net), x, y, batch), SuperResolution(net, losses=[MSE()], channels_last=True)
     network = f"FSRCNN(56, 12, 4) x{SCALE}, batch {batch}, patches of {PATCH} px"
-    return {"network": network, **turns.figures(feeding_seconds(data))}
+    return {"network": network, **compare(bare, module, data, rounds, warm_up, feed=data.draw)}
 
 
 def main() -> None:
@@ -99,7 +79,6 @@ def main() -> None:
     parser.add_argument("--warm_up", type=int, default=20)
     parser.add_argument("--batch", type=int, default=16)
     options = parser.parse_args()
-    hush_lightning()
     print(json.dumps(measure(options.rounds, options.warm_up, options.batch), indent=2))
 
 
