@@ -7,8 +7,8 @@ using convolutional neural networks" (2016, eq. 7): a content term beside them, 
 styles the targets are mixed, each by its weight. Where the data has a guide the style is taken inside it alone, and the
 picture is the content outside of it.
 
-Deviations: Adam and not L-BFGS; terms are means (``losses/style.py``), so that weights hang neither on sizes nor on
-layers; values are kept in [0, 1] after each step.
+Deviations: Adam unless ``torch.optim.LBFGS`` is given, which is the papers' and looks many times in a step; terms are
+means (``losses/style.py``): weights hang neither on sizes nor on layers; values are kept in [0, 1] after each step.
 """
 
 from collections.abc import Sequence

@@ -53,11 +53,11 @@ class OnePlayerModule(AtelierModule):
         return self.remember_rates([self.optimizer(weights)])
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        """The sum of the terms."""
+        """The sum of the terms; of an optimizer that asks several times in a step the last is logged."""
         batch = channels_last(batch) if self.uses_channels_last else batch
         terms = self.terms(*batch)
         self.guard_terms(terms)
-        self.note({f"train/{name}": value for name, value in terms.items()})
+        self.row |= {f"train/{name}": value.detach() for name, value in terms.items()}
         self.count_images(len(batch[0]))
         return torch.stack(list(terms.values())).sum()
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from resuming import ends_alike
 from torch import Tensor, nn
+from torch.optim import LBFGS, Adam
 from toys import Listed, sgd, trainer
 
 from datamodules.single_image import Again
@@ -147,8 +148,26 @@ def test_a_texture_comes_to_the_statistics_of_its_exemplar(tmp_path: Path) -> No
     assert module.panels()["styled"].shape[:3] == (1, 3, 3)
 
 
-def test_an_optimised_image_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
-    make = lambda: optimisation(terms=[GramStyle(["x"]), Content(["x"], 0.1)])  # noqa: E731
+def line_search(parameters: Any) -> LBFGS:
+    return LBFGS(parameters, max_iter=4, line_search_fn="strong_wolfe", tolerance_grad=0, tolerance_change=0)
+
+
+def test_a_step_of_lbfgs_is_many_looks_and_worth_them(tmp_path: Path) -> None:
+    """After as many looks its loss is a tenth of Adam's; what is logged is one look's, and no sum."""
+    found = []
+    for optimizer, steps in ((line_search, 10), (lambda p: Adam(p, lr=2e-2), None)):
+        module = optimisation(features=RandomFilters(16, 3), terms=[GramStyle(["filters"], relative=True)])
+        module.optimizer = optimizer
+        fit(tmp_path, module, One(), steps or int(found[0][1]))
+        found.append((module.row["train/style"].item(), module.images_seen))
+    (searched, looks), (stepped, same) = found
+    assert 40 < looks == same
+    assert searched < 0.1 * stepped < 0.1
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": line_search}], ids=["Adam", "L-BFGS"])
+def test_an_optimised_image_goes_on_where_it_was_cut_off(tmp_path: Path, settings: dict[str, Any]) -> None:
+    make = lambda: optimisation(terms=[GramStyle(["x"]), Content(["x"], 0.1)], **settings)  # noqa: E731
     ends_alike(tmp_path, make, One, [2, 5], 7)
 
 
