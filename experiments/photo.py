@@ -9,7 +9,7 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject
-from experiments.request import Request, new_path, number, read_request, take_task
+from experiments.request import Request, new_path, number, read_request, sides, take_task
 from experiments.restore_pictures import Picture, eight_bit, read_image, save
 from experiments.sample import write_webp
 from experiments.train import say, show
@@ -50,12 +50,7 @@ def photo(argv: Sequence[str]) -> int:
 
 def sample(module: SinGAN, request: Request) -> Tensor:
     """One sample, of the photograph's size unless --size says another."""
-    H, W = (int(side) for side in module.G.out_shape[1:])
-    if "--size" in request.own:
-        sides = request.own["--size"].lower().split("x")
-        if len(sides) != 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-            raise UserError(f"--size expects WIDTHxHEIGHT in px, such as 400x200, got {request.own['--size']!r}")
-        W, H = map(int, sides)
+    W, H = sides(request, "--size") or module.G.out_shape[:0:-1]
     return module.sample_at(1, H, W)
 
 

@@ -60,6 +60,9 @@ PICTURES = {
 
   --count N            N single PNGs; a grid of 64 unless given
   --interpolate K      an animated WebP on a round trip through K latents
+  --size WxH           of a texture GAN: one texture of this size in px
+  --tiled WxH          one whose borders go on, of at least this size
+  --morph WxH          one that becomes another from left to right
   --class K            of one class, where the generator knows classes
   --seed N             of the noise (0)
   --ckpt last|best     which checkpoint of a run directory (last)

@@ -94,6 +94,21 @@ def number(request: Request, name: str, least: int) -> int | None:
     return int(text)
 
 
+def sides(request: Request, name: str) -> tuple[int, int] | None:
+    """Width and height in px given for the command's own option ``name``, None where it was not given.
+
+    Raises:
+        UserError: not two whole numbers above 0 with an x between.
+    """
+    text = request.own.get(name)
+    if text is None:
+        return None
+    found = text.lower().split("x")
+    if len(found) != 2 or not all(side.isdecimal() and int(side) > 0 for side in found):
+        raise UserError(f"{name} expects WIDTHxHEIGHT in px, such as 400x200, got {text!r}")
+    return int(found[0]), int(found[1])
+
+
 def real(text: str, name: str) -> float:
     """The number ``text`` of the command's own option ``name``.
 

@@ -10,14 +10,17 @@ from torch import Tensor
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning
 from experiments.look import Subject, bare_module, find_subject
-from experiments.request import number, read_request
+from experiments.request import Request, number, read_request, sides
 from experiments.train import show
 from experiments.weights import load_weights
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.latents import Latent
+from lightning_modules.texture import TextureGAN
 
-OPTIONS = ("--count", "--interpolate", "--class", "--seed", "--ckpt", "--out")
+TEXTURES = ("--size", "--tiled", "--morph")
+KINDS = ("--count", "--interpolate", *TEXTURES)  # of pictures, a grid unless one is given
+OPTIONS = (*KINDS, "--class", "--seed", "--ckpt", "--out")
 GRID = 64
 WALKS = 9  # latent walks side by side in one animation
 STEPS = 16  # frames between two latents
@@ -34,6 +37,9 @@ def sample(argv: Sequence[str]) -> int:
     request = read_request(argv, OPTIONS)
     if request.target is None:
         raise UserError("sample needs a run: `atelier sample RUN_DIR`, or the path of one of its checkpoints")
+    kinds = [option for option in KINDS if option in request.own]
+    if len(kinds) > 1:
+        raise UserError(f"{kinds[0]} and {kinds[1]} are two kinds of pictures: give one at a time")
     numbers = {name: number(request, name, least) for name, least in NUMBERS.items()}
     subject = find_subject(request, "sample")
     module, step = load_generator(subject)
@@ -42,7 +48,12 @@ def sample(argv: Sequence[str]) -> int:
     name = f"step{step}-seed{seed}" + (f"-class{numbers['--class']}" if classes is not None else "")
     out = Path(request.own["--out"]) if "--out" in request.own else home(subject) / "generated"
     torch.manual_seed(seed)
-    if numbers["--interpolate"] is not None:
+    texture = texture_of(module, request)
+    if texture is not None:
+        kind, images = texture
+        written = out / f"{kind}-{images.shape[3]}x{images.shape[2]}-{name}.png"
+        save_png(images[0], written)
+    elif numbers["--interpolate"] is not None:
         written = animate(module, numbers["--interpolate"], classes, out / f"walk-{name}.webp")
     elif numbers["--count"] is not None:
         written = singles(module, numbers["--count"], classes, out, name)
@@ -95,6 +106,28 @@ def singles(module: GenerativeModule, n: int, y: Tensor | None, out: Path, name:
         for i, image in enumerate(draw(module, GRID, y)[: n - start]):
             save_png(image, out / f"{name}-{start + i:05d}.png")
     return out
+
+
+def texture_of(module: GenerativeModule, request: Request) -> tuple[str, Tensor] | None:
+    """A texture of the size that was asked for, and what it is: uint8 [1, C, H, W]; None where none was.
+
+    Raises:
+        UserError: the generator makes no textures, or knows one alone and is to go from it into another.
+    """
+    option = next((option for option in TEXTURES if option in request.own), None)
+    size = None if option is None else sides(request, option)
+    if option is None or size is None:
+        return None
+    if not isinstance(module, TextureGAN):
+        raise UserError(f"{option}: this generator makes pictures of one size: leave it out")
+    W, H = size
+    if option == "--size":
+        return "texture", module.texture(1, H, W)
+    if option == "--tiled":
+        return "tiled", module.tiled(1, H, W)
+    if not module.texturing.shared:
+        raise UserError("--morph: this generator knows one texture alone: take --size or --tiled")
+    return "morph", module.morph(H, W)
 
 
 def animate(module: GenerativeModule, latents: int, y: Tensor | None, path: Path) -> Path:

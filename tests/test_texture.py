@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from command_line import place
+from command_line import place, refused, runs
 from PIL import Image
 from resuming import ends_alike
 from torch import Tensor
 from toys import Finite, sgd, trainer
 
 from datamodules.texture import Texture
+from experiments.cli import main
 from lightning_modules.networks.psgan import PSGANDiscriminator, PSGANGenerator
 from lightning_modules.networks.quilting import OverlapErrors, Quilting, cut, quilt, seam
 from lightning_modules.texture import ExemplarTexture, TextureGAN
@@ -127,6 +128,51 @@ class Endless(Finite):
 
     def train_dataloader(self) -> Any:
         return itertools.repeat(self.train[0])
+
+
+EXPERIMENT = """# A tiny texture GAN.
+model:
+  class_path: lightning_modules.texture.TextureGAN
+  init_args:
+    generator:
+      class_path: lightning_modules.networks.psgan.PSGANGenerator
+      init_args: {side: 3, local: 4, shared: SHARED, waves: 2, widths: [6, 4]}
+    discriminator:
+      class_path: lightning_modules.networks.psgan.PSGANDiscriminator
+      init_args: {widths: [4, 6]}
+data:
+  class_path: datamodules.texture.Texture
+  init_args: {images: [a.png], size: 17, root: ., batch_size: 2}
+clock: {g_steps: 1, validations: 0}
+evaluation: null
+trainer: {accelerator: cpu, logger: false}
+"""
+
+
+def test_textures_of_the_size_that_was_asked_for(capfd: Any) -> None:
+    save("a.png", 24, 30)
+    for shared in (0, 3):
+        Path("tiny.yaml").write_text(EXPERIMENT.replace("SHARED", str(shared)))
+        assert main(["fit", "tiny.yaml"]) == 0
+    single, several = (str(run) for run in runs())
+    for option, size, kind in (
+        ("--size", "50x30", "50x30"),
+        ("--tiled", "30x20", "32x24"),
+        ("--morph", "40X16", "40x16"),
+    ):
+        assert main(["sample", several, option, size, "--out", "out"]) == 0
+        (file,) = Path("out").glob(f"*-{kind}-step1-seed0.png")
+        with Image.open(file) as picture:
+            assert picture.size == tuple(map(int, kind.split("x")))
+    capfd.readouterr()
+    assert "--morph: this generator knows one texture alone: take --size or --tiled" in refused(
+        capfd, "sample", single, "--morph", "40x16"
+    )
+    assert "--size expects WIDTHxHEIGHT in px, such as 400x200, got '40'" in refused(
+        capfd, "sample", single, "--size", "40"
+    )
+    two = refused(capfd, "sample", single, "--size", "40x40", "--count", "2")
+    assert "--count and --size are two kinds of pictures: give one at a time" in two
 
 
 # --- quilting ------------------------------------------------------------------------------------------------
