@@ -14,6 +14,7 @@ from datamodules.cifar import CIFAR10
 from datamodules.cifar_jpeg import CIFAR10JPEG75
 from datamodules.mnist import MNIST
 from experiments.errors import UserError
+from experiments.half_precision import emulates_bf16
 from lightning_modules.callbacks.loggers import wandb_key_configured
 from lightning_modules.metrics.inception import FILE, URL
 
@@ -76,6 +77,7 @@ def devices() -> Iterator[tuple[str, str]]:
     """The GPUs, and what bfloat16 is worth."""
     if not torch.cuda.is_available():
         yield "cuda", "no device: training runs on the CPU"
+        yield "bf16", "emulated, slower than float32" if emulates_bf16() else "supported"
         return
     for i in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(i)

@@ -10,6 +10,7 @@ import torch
 
 from datamodules.workers import DataError
 from experiments.errors import RunError, UserError, sentence_of
+from experiments.half_precision import warning
 from experiments.house import HOUSE
 from experiments.lightning_cli import AtelierCLI, hush_lightning, users_mistakes
 from experiments.meter import Meter, networks
@@ -100,6 +101,9 @@ def report(cli: AtelierCLI, trainer: L.Trainer, cost: Rehearsal) -> Iterator[tup
     """Names and findings, a line each."""
     device = trainer.strategy.root_device.type
     yield "measured", f"on {device}, precision {trainer.precision}"
+    slow = warning(trainer)
+    if slow is not None:
+        yield "precision", slow
     yield "data", describe(cli.datamodule)
     yield "batch", ", ".join(cost.batch)
     yield "FLOPs", operations(cost)

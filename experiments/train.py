@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from datamodules.workers import DataError, told
 from experiments.catalogue import find_file
 from experiments.errors import InterruptedRunError, RunError, UserError, disk_is_full, sentence_of
+from experiments.half_precision import warning
 from experiments.layers import UNITS, read_layer
 from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
 from experiments.request import Request, find_layers, read_request
@@ -132,6 +133,9 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
     opening = Opening(run, cli, argv)
     try:
         trainer = cli.make_trainer(run.path, first=[opening])
+        slow = warning(trainer)
+        if slow is not None:
+            say(slow)
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint)
     except BaseException as error:
         if not opening.begun:
