@@ -156,6 +156,11 @@ class AdaptiveStyle(Styling):
         x, y, guide = batch
         return self.transfer(x, list(y.unbind(1)), guide=guide)
 
+    def targets(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What is decoded of the same (Huang and Belongie 2017, eq. 12)."""
+        x, y, guide = batch
+        return {self.layer: self.mixed(x, list(y.unbind(1)), guide=guide)}
+
     def transfer(
         self,
         x: Tensor,
@@ -174,14 +179,26 @@ class AdaptiveStyle(Styling):
         Returns:
             [N, 3, H', W'] in [0, 1], of the size of ``x`` where the encoder's factor divides it.
         """
-        with torch.no_grad(), evaluating(self.evaluated) as decoder:
-            content = self.features(x)[self.layer]
-            shares = [1 / len(styles)] * len(styles) if weights is None else weights
-            mixed = torch.zeros_like(content)
-            for share, style in zip(shares, styles, strict=True):
-                mixed += share * adain(content, moments(self.features(style)[self.layer]))
-            where: Tensor | float = strength
-            if guide is not None:
-                where = strength * adaptive_avg_pool2d(guide.to(content), (content.shape[2], content.shape[3]))
-            picture: Tensor = decoder(torch.lerp(content, mixed, torch.as_tensor(where).to(content)))
+        with evaluating(self.evaluated) as decoder:
+            picture: Tensor = decoder(self.mixed(x, styles, weights, strength, guide))
         return picture.clamp(*self.value_range)
+
+    @torch.no_grad()
+    def mixed(
+        self,
+        x: Tensor,
+        styles: Sequence[Tensor],
+        weights: Sequence[float] | None = None,
+        strength: float = 1.0,
+        guide: Tensor | None = None,
+    ) -> Tensor:
+        """Maps [N, C, h, w] of what ``transfer`` decodes, of its arguments."""
+        content = self.features(x)[self.layer]
+        shares = [1 / len(styles)] * len(styles) if weights is None else weights
+        mixed = torch.zeros_like(content)
+        for share, style in zip(shares, styles, strict=True):
+            mixed += share * adain(content, moments(self.features(style)[self.layer]))
+        where: Tensor | float = strength
+        if guide is not None:
+            where = strength * adaptive_avg_pool2d(guide.to(content), (content.shape[2], content.shape[3]))
+        return torch.lerp(content, mixed, torch.as_tensor(where).to(content))

@@ -68,6 +68,10 @@ class Styling(OnePlayerModule):
     def restore(self, batch: Sequence[Tensor]) -> Tensor:
         """The picture [1, 3, H, W] of a content, its styles and a guide, by the evaluated weights."""
 
+    def targets(self, batch: Sequence[Tensor]) -> Maps:
+        """Maps that the picture of a content, its styles and a guide is to have, where they are not the content's."""
+        return {}
+
     def check_data(self, data: StatesItsData) -> None:
         """The base's; then there must be styles."""
         super().check_data(data)

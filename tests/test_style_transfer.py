@@ -1,5 +1,6 @@
 """Gatys, Johnson and AdaIN on toys: what is mixed, masked and kept, resuming, learning."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Adam
 from toys import Listed, sgd, trainer
 
+from datamodules.functional.statistics import adain, moments
 from datamodules.single_image import Again
 from datamodules.style import Styled
 from lightning_modules.callbacks.clock import Clock
@@ -267,6 +269,12 @@ def test_adain_learns_to_reconstruct_and_goes_on_where_it_was_cut_off(tmp_path: 
     first, last = scores.history[0]["metrics"], scores.history[-1]["metrics"]
     assert last["content@itself"] < 0.5 * first["content@itself"]
     assert last["style@itself"] < 0.5 * first["style@itself"]
+    assert last["target@itself"] < 0.5 * first["target@itself"]
+    (x, y, guide) = next(data.held_out())
+    t = adain(x, moments(y[0]))
+    torch.testing.assert_close(module.targets((x, y, guide))["x"], t)
+    made = module.restore((x, y, guide))
+    assert math.isclose(last["target@itself"], (made - t).square().sum() / t.square().sum(), rel_tol=1e-4)
     ends_alike(tmp_path, adaptive, Endless, [3], 5)
 
 
@@ -283,10 +291,12 @@ def test_a_decoder_that_does_not_mirror_and_other_terms_are_refused(tmp_path: Pa
 def test_scores_are_shares_of_what_is_wanted_and_need_styled_pictures() -> None:
     scores = TransferScores(Seen(), ["x"], ["x"])
     x, y = images(1), images(1, 1)
-    content, style = scores.compare(x, x, y[:, None])
-    assert float(content) == 0
-    assert float(scores.compare(torch.zeros_like(x), x, y[:, None])[0]) == 1
-    assert float(scores.compare(y, x, y[:, None])[1]) == 0 < float(style)
+    same = scores.compare(x, x, y[:, None], {})
+    assert list(same) == ["content", "style"]
+    assert float(same["content"]) == 0
+    assert float(scores.compare(torch.zeros_like(x), x, y[:, None], {})["content"]) == 1
+    assert float(scores.compare(y, x, y[:, None], {})["style"]) == 0 < float(same["style"])
+    assert float(scores.compare(x, x, y[:, None], {"x": 2 * x})["target"]) == 0.25
     assert scores.described["features"] == "itself"
     with pytest.raises(ValueError, match="itself has no layer 'z'"):
         TransferScores(Seen(), ["z"], ["x"])

@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 from datamodules.functional.statistics import gram
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores
+from lightning_modules.losses.style import Maps
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import FeatureMaps
 from lightning_modules.styling import Styling
@@ -20,7 +21,8 @@ class TransferScores(MeasuredScores):
     """Scores ``content@<network>`` and ``style@<network>``: relative squared distances, means over layers and pictures.
 
     Content is compared by the maps, style by their Gram matrices, both as shares of the squared norm of what is wanted:
-    0 is equal, 1 as far as nothing at all. Of several styles it is their mean.
+    0 is equal, 1 as far as nothing at all. Of several styles it is their mean. Of a family that aims at other maps than
+    the content's, as AdaIN does, ``target@<network>`` is the distance to those.
 
     Args:
         features: the network, which is frozen and runs in full precision.
@@ -60,25 +62,33 @@ class TransferScores(MeasuredScores):
         """As the base; each rank compares its share of the pictures."""
         assert isinstance(module, Styling)
         rank, world = rank_and_world()
-        title = self.features.title
-        names = ["content", "style"] if self.content_layers else ["style"]
-        means = {f"{name}@{title}": MeanMetric().to(module.device) for name in names}
+        names = ["content"] * bool(self.content_layers) + ["style"] + ["target"] * self.sees_targets(module)
+        means = {name: MeanMetric().to(module.device) for name in names}
         self.features.to(module.device)
         for i, batch in enumerate(module.trainer.datamodule.held_out()):  # type: ignore[attr-defined]
             if i % world == rank:
-                parts = [part.to(module.device) for part in batch]
-                for mean, distance in zip(means.values(), self.compare(module.restore(parts), *parts[:2]), strict=True):
-                    mean.update(distance)
-        return {name: float(mean.compute()) for name, mean in means.items()}
+                x, y, guide = (part.to(module.device) for part in batch)
+                targets = module.targets((x, y, guide)) if "target" in names else {}
+                for name, distance in self.compare(module.restore((x, y, guide)), x, y, targets).items():
+                    means[name].update(distance)
+        return {f"{name}@{self.features.title}": float(mean.compute()) for name, mean in means.items()}
+
+    def sees_targets(self, module: Styling) -> bool:
+        """Whether the family has maps of its own to aim at, of the network that is asked here."""
+        return type(module).targets is not Styling.targets and module.features.title == self.features.title
 
     @torch.no_grad()
-    def compare(self, image: Tensor, x: Tensor, y: Tensor) -> list[Tensor]:
-        """Distances of ``image`` to the content ``x``, where that is asked, and to the styles ``y`` [1, K, 3, h, w]."""
+    def compare(self, image: Tensor, x: Tensor, y: Tensor, targets: Maps) -> dict[str, Tensor]:
+        """Distances of ``image`` to the content ``x``, to the styles ``y`` [1, K, 3, h, w] and to ``targets``, where
+        there is something to compare."""
         with torch.autocast(image.device.type, enabled=False):
             found, content, styles = (self.features(one.float().clamp(0, 1)) for one in (image, x, y[0]))
-        apart = [relative(found[layer], content[layer]) for layer in self.content_layers]
-        style = [relative(gram(found[layer]), gram(styles[layer])) for layer in self.style_layers]
-        return [torch.stack(distances).mean() for distances in (apart, style) if distances]
+        apart = {
+            "content": [relative(found[layer], content[layer]) for layer in self.content_layers],
+            "style": [relative(gram(found[layer]), gram(styles[layer])) for layer in self.style_layers],
+            "target": [relative(found[layer], maps) for layer, maps in targets.items()],
+        }
+        return {name: torch.stack(distances).mean() for name, distances in apart.items() if distances}
 
 
 def relative(found: Tensor, wanted: Tensor) -> Tensor:

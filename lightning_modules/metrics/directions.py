@@ -3,7 +3,7 @@
 LOWER = (
     *("fid", "fid_first", "intra_fid", "kid", "nn_ratio", "swd", "spectrum", "reverse_kl", "path_length"),
     *("nll", "mae", "lpips", "sad", "mse", "grad", "conn", "patches", "colour", "texture", "shape", "jsd"),
-    *("content", "style"),
+    *("content", "style", "target"),
 )
 HIGHER = (
     *("is", "is_first", "precision", "recall", "density", "coverage", "modes", "high_quality", "confident"),
