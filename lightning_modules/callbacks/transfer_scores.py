@@ -1,6 +1,6 @@
 """How near styled pictures are to their content and to their style, at the start, at each validation and at a test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -11,7 +11,6 @@ from torchmetrics import MeanMetric
 from datamodules.functional.statistics import gram
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores
-from lightning_modules.losses.style import Maps
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import FeatureMaps
 from lightning_modules.styling import Styling
@@ -78,7 +77,7 @@ class TransferScores(MeasuredScores):
         return type(module).targets is not Styling.targets and module.features.title == self.features.title
 
     @torch.no_grad()
-    def compare(self, image: Tensor, x: Tensor, y: Tensor, targets: Maps) -> dict[str, Tensor]:
+    def compare(self, image: Tensor, x: Tensor, y: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Distances of ``image`` to the content ``x``, to the styles ``y`` [1, K, 3, h, w] and to ``targets``, where
         there is something to compare."""
         with torch.autocast(image.device.type, enabled=False):
