@@ -134,9 +134,9 @@ def test_bad_settings_cost_one_sentence(settings: dict[str, Any], words: str) ->
         RestorationGAN(Shift(), Mean(), **settings)
 
 
-def spread_after_training(folder: Path, weight: float) -> float:
+def spread_after_training(folder: Path, weight: float, seed: int) -> float:
     """How much answers to one input differ in the hole after 60 steps with the term of this weight."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     x = torch.rand(8, 3, 1, 1).expand(-1, -1, 16, 16).contiguous()
     hole = torch.zeros(8, 1, 16, 16, dtype=torch.bool)
     hole[:, :, 4:12, 4:12] = True
@@ -150,6 +150,10 @@ def spread_after_training(folder: Path, weight: float) -> float:
 
 
 def test_with_the_term_g_uses_z_more(tmp_path: Path) -> None:
-    without, with_it = (spread_after_training(tmp_path / str(weight), weight) for weight in (0.0, 0.05))
+    """On average over three runs: single ones of so few steps differ by seed and by processor, up to 60 times."""
+    without, with_it = (
+        sum(spread_after_training(tmp_path / f"{weight}-{seed}", weight, seed) for seed in range(3)) / 3
+        for weight in (0.0, 0.05)
+    )
     assert with_it > 2 * without
     assert with_it > 0.1
