@@ -1,4 +1,4 @@
-"""Whether this CPU computes in bfloat16, or emulates it at a third of float32's speed."""
+"""Whether this CPU computes in bfloat16, or emulates it, which is slower than float32."""
 
 import lightning as L
 import torch
@@ -22,6 +22,6 @@ def warning(trainer: L.Trainer) -> str | None:
     if not emulates_bf16():
         return None
     return (
-        "this CPU emulates bfloat16, about three times slower than float32: `--trainer.precision 32-true` is another "
-        "experiment by its key, and faster here"
+        "this CPU emulates bfloat16, which is slower than float32: `--trainer.precision 32-true` is another experiment "
+        "by its key, and faster here"
     )

@@ -1,8 +1,7 @@
 """``python experiments/bench/r3gan.py``: a step of R3GAN beside a bare PyTorch loop, and its parts.
 
-See ``turns.py``. The networks are those of CIFAR-10's settings,
-without classes, at batch 32 unless ``--width`` says less, in float32; R1 and R2 at every step. The trainer anneals
-its settings, the loop does not.
+See ``turns.py``. The networks are those of CIFAR-10's settings, without classes, at batch 32 unless ``--width`` says
+less, in float32; R1 and R2 at every step. The trainer anneals its settings, the loop does not.
 """
 
 import argparse
