@@ -13,7 +13,7 @@ from lightning_modules.losses.penalties import R1, R2, GradientPenalty
 from lightning_modules.networks.conditional import ConcatDiscriminator
 from lightning_modules.networks.dcgan import DCGANDiscriminator
 from lightning_modules.networks.mlp import MLPDiscriminator
-from lightning_modules.networks.pacgan import Maxout, MaxoutDiscriminator, PlaneGenerator
+from lightning_modules.networks.pacgan import Largest, Maxout, MaxoutDiscriminator, PlaneGenerator
 from lightning_modules.networks.packed import Packed
 
 
@@ -136,9 +136,24 @@ def test_what_cannot_be_packed_is_refused(make, message: str) -> None:  # type: 
 def test_maxout_by_hand() -> None:
     layer = Maxout(1, 2, pieces=3)
     with torch.no_grad():
-        layer.linear.weight.copy_(torch.tensor([[1.0], [-1.0], [0.0], [2.0], [0.5], [0.0]]))
-        layer.linear.bias.copy_(torch.tensor([0.0, 0.0, 0.25, 0.0, 0.0, -1.0]))
+        layer.linear.weight.copy_(torch.tensor([[1.0], [2.0], [-1.0], [0.5], [0.0], [0.0]]))  # piece by piece
+        layer.linear.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.25, -1.0]))
     assert layer(torch.tensor([[0.1], [-2.0]])).flatten().tolist() == pytest.approx([0.25, 0.2, 2.0, -1.0])
+
+
+def test_gradients_of_the_largest_piece_are_those_of_amax_twice() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(6, 5, 7, dtype=torch.float64, requires_grad=True)
+    towards = torch.randn(6, 7, dtype=torch.float64)
+
+    def derived(largest) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[no-untyped-def]
+        (first,) = torch.autograd.grad((largest(x).square() * towards).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), x)
+        return first, second
+
+    for got, asked in zip(derived(Largest.apply), derived(lambda x: x.amax(1)), strict=True):
+        assert got.count_nonzero() == 6 * 7
+        torch.testing.assert_close(got, asked)
 
 
 def test_the_networks_are_those_of_the_paper() -> None:
