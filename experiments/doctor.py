@@ -15,7 +15,7 @@ from datamodules.cifar_jpeg import CIFAR10JPEG75
 from datamodules.mnist import MNIST
 from experiments.errors import UserError
 from experiments.half_precision import emulates_bf16
-from lightning_modules.callbacks.loggers import wandb_key_configured
+from lightning_modules.callbacks.wandb_identity import wandb_key_configured
 from lightning_modules.metrics.inception import FILE, URL
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "jsonargparse", "scikit-learn", "wandb", "tensorboard")

@@ -1,4 +1,4 @@
-"""Denoising and deblocking: what the damage is by hand, the noisy rows of tables, DnCNN, one sentence for bad files."""
+"""Denoising and deblocking: what the damage is by hand, the noisy rows of tables, DnCNN."""
 
 import math
 import os
@@ -12,7 +12,6 @@ import pytest
 import torch
 from command_line import place
 from PIL import Image
-from test_bad_input import refused
 from test_super_resolution import said
 from torch import Tensor
 
@@ -257,58 +256,3 @@ def test_unclipped_scores_are_of_the_value_range_and_without_the_border():
     whole = UnclippedPSNR(FidelityProtocol("grey"))
     whole.update(y, x)
     assert whole.as_floats()["psnr@grey-unclipped"] == pytest.approx(-10 * math.log10(16 * 4 / 36))
-
-
-def test_the_command_line_trains_and_tests_it(made, capsys):
-    options = [*HERE, "--data.train", "[mine/train]", "--data.shrink", "[1.0]", "--data.patch", "16"]
-    options += ["--model.network.depth", "3", "--model.network.width", "8", "--data.batch_size", "4"]
-    jsonl = "lightning_modules.callbacks.loggers.JsonlLogger"
-    options += ["--clock.g_steps", "30", "--clock.validations", "1", "--trainer.logger", jsonl]
-    assert main(["fit", "denoising/dncnn25_train400", *options, "--trainer.precision", "32-true"]) == 0
-    (run,) = {path.parent for path in Path("runs").rglob("config.yaml")}
-    assert len(list((run / "samples").glob("restored-*.png"))) == 1
-    capsys.readouterr()
-    assert main(["test", str(run)]) == 0
-    scores = said(capsys)
-    noise = 20 * math.log10(255 / 25)
-    assert scores["test/Made-s25/psnr@grey-unclipped"] > noise + 0.5
-
-
-# --- mistakes --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("make", "sentence"),
-    [
-        (lambda: Gaussian(-1), "sigma is -1: give 0 or more grey levels"),
-        (lambda: BlindGaussian(30, 20), "sigma lies between 30 and 20: give low"),
-        (lambda: BlindGaussian(-5, 20), "sigma lies between -5 and 20: give low"),
-        (lambda: Poisson(0), "peak is 0: give a number of photons above 0"),
-        (lambda: noisy(test=[]), "test is none: set data.init_args.test"),
-        (lambda: noisy(test=["a/b", "c/b"]), "test is b, b: set data.init_args.test"),
-        (lambda: noisy(noise=BlindGaussian()), "test_noise is none: set data.init_args.test_noise"),
-        (lambda: noisy(shrink=[1.5]), "shrink has 1.5: set data.init_args.shrink"),
-        (lambda: noisy(shrink=[]), "shrink has no size"),
-        (lambda: jpeg(qualities=[10, 101]), "qualities are 10, 101: set data.init_args.qualities to whole numbers 1"),
-        (lambda: jpeg(qualities=[]), "qualities are none"),
-        (lambda: jpeg(test_qualities=[0]), "test_qualities are 0: set data.init_args.test_qualities"),
-        (lambda: noisy(train=[]).setup("fit"), "NoisyImages has no training images: set data.init_args.train"),
-        (lambda: noisy(patch=25).setup("fit"), "is 24 x 24, smaller than a patch of 25"),
-        (lambda: UnclippedPSNR(FidelityProtocol("y8")), "set colour to rgb or grey"),
-    ],
-)
-def test_a_setting_that_cannot_be_followed_is_one_sentence(made, make, sentence):
-    with pytest.raises(ValueError, match=sentence) as error:
-        make()
-    assert "\n" not in str(error.value)
-
-
-def test_mistakes_on_the_command_line(made, capfd):
-    assert "has no weights to train: `atelier test` measures it" in refused(capfd, "fit", NOISY, *HERE)
-    level = '[{"class_path": "Gaussian", "init_args": {"sigma": -3}}]'
-    assert "sigma is -3" in refused(capfd, "test", NOISY, *HERE, "--data.test_noise", level)
-    folder = ["--data.root", "data", "--data.test"]
-    assert "nowhere: absent; set ATELIER_DATA" in refused(capfd, "test", NOISY, *folder, "[nowhere]")
-    assert "set colour to rgb or grey" in refused(capfd, "test", NOISY, *HERE, "--fidelity.colour", "y8")
-    colour = [*folder, "[mine/real/clean]", "--data.colour", "rgb"]
-    assert "The protocol compares grey images and these are RGB" in refused(capfd, "test", NOISY, *colour)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from experiments.cli import main
 from experiments.wandb_runs import find_files, read_offline, read_project
-from lightning_modules.callbacks.loggers import JsonlLogger, Run, wandb_key_configured
+from lightning_modules.callbacks.loggers import JsonlLogger, Run
+from lightning_modules.callbacks.wandb_identity import wandb_key_configured
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 

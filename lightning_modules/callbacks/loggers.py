@@ -7,9 +7,7 @@ nothing behind, here or on a server. Lightning's CSVLogger deletes earlier rows 
 import importlib.util
 import json
 import math
-import netrc
 import os
-import secrets
 import time
 from abc import ABC, abstractmethod
 from argparse import Namespace
@@ -17,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
-from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_modules.callbacks.wandb_identity import remembered_id, wandb_key_configured
 from lightning_modules.metrics.directions import better
 
 
@@ -165,7 +163,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             "job_type": "fit",
             "tags": [run.experiment.split("/")[0]],
             "config": run.config,
-            "id": _remembered_id(run.directory) if online else None,
+            "id": remembered_id(run.directory) if online else None,
             "resume": "allow" if online else None,
             "settings": wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
         }
@@ -277,25 +275,6 @@ class AtelierTensorBoardLogger(RunLogger, TensorBoardLogger):
         """Flush the writer, where there is one."""
         if self._run is not None:
             self.experiment.flush()
-
-
-def wandb_key_configured() -> bool:
-    """Whether W&B would find a key: in WANDB_API_KEY, or for its host in the netrc file that ``wandb login`` writes."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
-    file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    try:
-        return netrc.netrc(file).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def _remembered_id(directory: Path) -> str:
-    file = directory / "wandb-id.txt"  # an online run goes on under its id; an offline one starts anew in the group
-    if not file.exists():
-        file.write_text(secrets.token_hex(4), encoding="utf-8")
-    return file.read_text(encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:
