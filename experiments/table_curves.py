@@ -1,10 +1,9 @@
-"""``python -m experiments.table_curves TABLE SCORE FILE.svg``: the course of a score in the committed runs of a table.
+"""``python -m experiments.table_curves TABLE SCORE FILE.svg``: the course of a score in the runs that a table shows.
 
 One panel over thousands of images, one over minutes of training, both with a logarithmic score; a line a run, a colour
 a row. Without torch and without a plotting library: what is written is SVG.
 """
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,9 @@ from typing import Any
 
 from datamodules.functional.files import replacing
 from experiments.errors import AtelierError, UserError, report
-from experiments.table_file import find_table
-from experiments.table_results import RESULTS
+from experiments.table_cells import fill, read_keys
+from experiments.table_file import Table, find_table
+from experiments.table_results import RESULTS, read_results
 
 WIDTH, HEIGHT, GAP = 420, 320, 60  # of a panel in px, and what is left of each
 TOP, BOTTOM = 30, 40
@@ -34,7 +34,7 @@ class Course:
     """One run's scores, each with its place.
 
     Args:
-        label: of its row.
+        label: of its row, and which part of the length it is, where it is a part.
         over: by what a place is counted, places and scores.
     """
 
@@ -42,23 +42,24 @@ class Course:
     over: Mapping[str, Points]
 
 
-def courses(name: str, score: str, results: Path = RESULTS) -> list[Course]:
-    """Those of the rows of the table ``name`` that have committed runs, row by row and seed by seed.
+def courses(table: Table, score: str, results: Path = RESULTS) -> list[Course]:
+    """Those of the committed runs that ``table`` shows, row by row and seed by seed.
 
     Raises:
         UserError: no run of it has the score.
     """
     found = []
-    for row in find_table(name).rows:
-        for file in sorted(results.glob(f"{row.experiment}-s*.json")):
-            blocks = json.loads(file.read_text(encoding="utf-8"))["scores"]
-            rows = [moment for block in blocks for moment in block["history"] if moment["metrics"].get(score)]
-            over = {
-                axis: [(count(moment), moment["metrics"][score]) for moment in rows] for axis, count in AXES.items()
-            }
-            if rows:
-                found.append(Course(row.label or row.experiment, over))
+    rows, _ = fill(table, read_results(results)[0], read_keys())
+    for row in rows:
+        for run in row.counted.values():
+            histories = ([m for m in block.history if m["metrics"].get(score)] for block in run.result.blocks)
+            moments = next(filter(None, histories), [])
+            over = {axis: [(count(m), m["metrics"][score]) for m in moments] for axis, count in AXES.items()}
+            label = row.row.label or row.row.experiment
+            if moments:
+                found.append(Course(f"{label} ({run.part})" if run.part else label, over))
     if not found:
+        name = table.name
         raise UserError(
             f"no committed run of the table {name} has a course of {score}: `atelier table {name}` names them"
         )
@@ -84,7 +85,8 @@ def drawn(title: str, score: str, lines: Sequence[Course]) -> str:
     for i, label in enumerate(labels):
         colour = COLOURS[i % len(COLOURS)]
         parts.append(text(2 * (WIDTH + GAP) + 12, TOP + 12 + 18 * i, label, colour))
-    size = f'width="{2 * (WIDTH + GAP) + 170}" height="{TOP + HEIGHT + BOTTOM}"'
+    beside = 30 + 7 * max(map(len, labels))
+    size = f'width="{2 * (WIDTH + GAP) + beside}" height="{TOP + HEIGHT + BOTTOM}"'
     body = "\n".join(parts)
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>\n<rect {size} fill="white"/>\n{body}\n</svg>\n'
 
@@ -123,7 +125,8 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) != 3:
         raise UserError(f"three words are needed: {USAGE}")
     name, score, out = argv
-    picture = drawn(find_table(name).title, score, courses(name, score))
+    table = find_table(name)
+    picture = drawn(table.title, score, courses(table, score))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with replacing(Path(out)) as file:
         file.write(picture.encode())
