@@ -51,6 +51,14 @@ def test_the_example_yaml_builds(tmp_path):
     assert type(cli.model).__name__ == "GAN"
 
 
+def test_every_picture_is_there_and_lies_beside_a_record():
+    pictures = re.findall(r'(?:src="|\]\()(experiments/results/[^")]+\.(?:png|jpg))', README)
+    assert len(pictures) > 8
+    for picture in map(ROOT.joinpath, pictures):
+        assert picture.is_file()
+        assert any(picture.stem.startswith(record.stem) for record in picture.parent.glob("*.json"))
+
+
 def test_every_committed_record_names_no_machine():
     for file in (ROOT / "experiments" / "results").rglob("*.json"):
         text = file.read_text(encoding="utf-8")
