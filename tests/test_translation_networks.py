@@ -6,6 +6,7 @@ from network_laws import blocks_leave_their_input_unchanged, every_parameter_get
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, relu
 
+from lightning_modules.networks.identity import Constant
 from lightning_modules.networks.patchgan import PatchGAN
 from lightning_modules.networks.translator import Translator
 from lightning_modules.networks.unet import InstanceNorm, UNet
@@ -50,6 +51,13 @@ def test_a_conditional_d_sees_both_images() -> None:
     assert torch.equal(plain, D(x, y))
     with pytest.raises(ValueError, match="a conditional PatchGAN needs the image"):
         D(x)
+
+
+def test_a_constant_says_the_same_of_everything() -> None:
+    y = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    assert torch.equal(Constant(-0.5)(y), torch.full_like(y, -0.5))
+    assert not Constant()(y).any()
+    assert not list(Constant().parameters())
 
 
 def test_every_parameter_and_none_of_the_inputs() -> None:
