@@ -26,6 +26,7 @@ from datamodules.decode import (
     BadImageError,
     Decoding,
     decode_whole,
+    has_low_bytes,
     most_bytes,
     quiet_pillow,
 )
@@ -96,6 +97,8 @@ class Alike(Decoding):
         super().check(image)
         width, height = image.size
         grey = image.mode in GREY
+        if has_low_bytes(image):
+            raise BadImageError("16 bits a channel, of which 8 would be lost")
         if image.mode not in (*GREY, *COLOUR):
             raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB")
         if self.change.size is None and (width, height) != (self.size, self.size):

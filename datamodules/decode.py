@@ -18,7 +18,7 @@ from io import BytesIO
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 Kernel = Literal["box", "bilinear", "bicubic", "lanczos"]
 Crop = Literal["centre", "none"] | int
@@ -42,6 +42,10 @@ _EXIF_PLACES = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 
 class BadImageError(ValueError):
     """A file that gives no image. The message says why, without the file's name."""
+
+
+class PassingError(BadImageError):
+    """A file that gives no image now, for a reason that lies not in its bytes: it may give one the next time."""
 
 
 class Decoded(NamedTuple):
@@ -126,6 +130,9 @@ class Decoding:
 
     def _convert(self, image: Image.Image) -> Decoded:
         changes = []
+        is_deep_grey = is_16_bit_grey(image)  # asked before it is decoded: what was turned or cut no longer knows
+        if has_low_bytes(image):
+            changes.append("16 bits to 8")
         if getattr(image, "is_animated", False):
             changes.append("first frame of several")
         if _may_be_turned(image):
@@ -134,6 +141,8 @@ class Decoding:
             if turned in range(2, 9):
                 changes.append("turned by EXIF orientation")
         image = self._cropped(image)
+        if is_deep_grey:
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         image = self._coloured(image, changes)
         if image.width < self.size:
             changes.append("enlarged")
@@ -152,9 +161,6 @@ class Decoding:
         wanted = "RGB" if self.channels == 3 else "L"
         if image.mode == wanted and not image.has_transparency_data:
             return image
-        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-            changes.append("16 bits to 8")
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         if image.mode in ("I", "F"):
             raise BadImageError("32 bits a pixel, whose range is not known")
         if image.mode in ("P", "PA"):
@@ -187,9 +193,30 @@ def decode_whole(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
         BadImageError: no image comes out, or one with alpha or other than 8 bits a channel, and why.
     """
     with opened(content, max_pixels) as image:
-        if image.has_transparency_data or image.mode not in ("L", "RGB", "P"):
-            raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB without transparency")
-        return np.array(image.convert("RGB") if image.mode == "P" else image)  # a copy, which torch may write to
+        _check_whole(image)
+        return _pixels(image)
+
+
+def decode_upright(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
+    """As ``decode_whole``, but turned as the file's EXIF orientation says: as a viewer shows it.
+
+    Raises:
+        BadImageError: as there.
+    """
+    with opened(content, max_pixels) as image:
+        _check_whole(image)
+        return _pixels(ImageOps.exif_transpose(image))
+
+
+def _check_whole(image: Image.Image) -> None:
+    if has_low_bytes(image):
+        raise BadImageError("16 bits a channel, of which 8 would be lost")
+    if image.has_transparency_data or image.mode not in ("L", "RGB", "P"):
+        raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB without transparency")
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    return np.array(image.convert("RGB") if image.mode == "P" else image)  # a copy, which torch may write to
 
 
 def decode_opaque(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
@@ -239,6 +266,8 @@ def opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
             yield image
     except BadImageError:
         raise
+    except MemoryError as error:
+        raise PassingError("more than there is memory for") from error
     except UnidentifiedImageError:
         raise BadImageError("not an image, or one without a whole header") from None
     except Image.DecompressionBombError as error:
@@ -247,6 +276,17 @@ def opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
     except Exception as error:  # a decoder that meets damage raises anything
         said = " ".join(str(error).split(" (")[0].split())  # without numbers that hang on a library's buffers
         raise BadImageError(f"damaged: {said or type(error).__name__}") from error
+
+
+def is_16_bit_grey(image: Image.Image) -> bool:
+    """Whether ``image``, as it was opened, holds 16-bit grey levels; Pillow calls those of a PGM file 32-bit."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
+def has_low_bytes(image: Image.Image) -> bool:
+    """Whether the file of ``image``, of which nothing is decoded yet, has 16 bits a channel, of colour or grey."""
+    raw = repr(image.tile) if isinstance(image, ImageFile.ImageFile) else ""  # the decoder's mode: what the file has
+    return is_16_bit_grey(image) or ";16" in raw
 
 
 def _may_be_turned(image: Image.Image) -> bool:

@@ -1,18 +1,21 @@
 """Every image file decoded once: into memory where the set fits there, else to know which files are whole.
 
 Threads do it, since Pillow decodes and resizes outside Python's lock. For sets that stay on the disk the findings are
-remembered in the cache folder under the names, sizes and times (in an archive, checksums) of all files.
+remembered in the cache folder under the names, sizes and times (in an archive, checksums) of all files, unless
+something went wrong that lies not in them.
 """
 
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +24,12 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from datamodules.decode import BadImageError, Decoding, quiet_pillow
+from datamodules.decode import BadImageError, Decoding, PassingError, quiet_pillow
 from datamodules.functional.files import cache_folder, replacing
 from datamodules.sources import Source
 
 CHUNK = 32  # files a task of one thread
+VERSION = 2  # of what is remembered: an earlier one is not read
 
 
 @dataclass
@@ -34,6 +38,7 @@ class Findings:
 
     faults: dict[int, str] = field(default_factory=dict)
     changes: Counter[str] = field(default_factory=Counter)
+    passing: bool = False  # whether one of the reasons may be gone the next time
 
 
 def decode_into(pixels: np.ndarray | None, source: Source, files: Sequence[int], decode: Decoding) -> Findings:
@@ -44,6 +49,7 @@ def decode_into(pixels: np.ndarray | None, source: Source, files: Sequence[int],
             image, changes = decode(source.read(number, decode.max_bytes))
         except BadImageError as error:
             findings.faults[number] = str(error)
+            findings.passing |= isinstance(error, PassingError)
             continue
         findings.changes.update(changes)
         if pixels is not None:
@@ -71,6 +77,7 @@ def decode_all(
         for start, found in zip(range(0, len(files), CHUNK), pool.map(one, range(0, len(files), CHUNK)), strict=True):
             findings.faults.update(found.faults)
             findings.changes.update(found.changes)
+            findings.passing |= found.passing
             progress.show(start + CHUNK)
     progress.end()
     if pixels is None:
@@ -89,32 +96,56 @@ def channels_first(pixels: np.ndarray) -> Tensor:
 def inspect(source: Source, files: Sequence[int], decode: Decoding, threads: int) -> Findings:
     """Decode ``files`` without keeping pixels, or remember what doing so found."""
 
-    def compute() -> dict[str, Any]:
+    def compute() -> tuple[dict[str, Any], bool]:
         _, found = decode_all(source, files, decode, threads, keep=False)
-        return {"faults": {str(number): why for number, why in found.faults.items()}, "changes": found.changes}
+        faults = {str(number): why for number, why in found.faults.items()}
+        return {"faults": faults, "changes": found.changes}, not found.passing
 
     found = remembered("inspection", source, files, decode, compute)
     return Findings({int(number): why for number, why in found["faults"].items()}, Counter(found["changes"]))
 
 
 def remembered(
-    what: str, source: Source, files: Sequence[int], decode: Decoding, compute: Callable[[], dict[str, Any]]
+    what: str,
+    source: Source,
+    files: Sequence[int],
+    decode: Decoding,
+    compute: Callable[[], tuple[dict[str, Any], bool]],
 ) -> dict[str, Any]:
-    """Plain values that ``files``, ``decode`` and Pillow's version define: from the cache folder, else computed."""
-    digest = hashlib.sha256(json.dumps([what, PIL.__version__, asdict(decode)]).encode())
+    """Plain values that ``files``, ``decode`` and Pillow's version define: from the cache folder, else computed.
+
+    Args:
+        compute: to the values, and whether they may be remembered.
+    """
+    digest = hashlib.sha256(json.dumps([what, VERSION, PIL.__version__, asdict(decode)]).encode())
     for number in files:
         digest.update(repr(source.entries[number]).encode())
-    path = cache_folder() / "images" / f"{digest.hexdigest()}.json"
+    path = remembered_at() / f"{digest.hexdigest()}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        values = compute()
+        values, lasting = compute()
+    if not lasting:
+        return values
     try:
         with replacing(path) as file:
             file.write(json.dumps(values).encode())
     except OSError as error:
         say(f"{source.path.name}: what was found could not be kept ({error}), set ATELIER_CACHE to a folder")
     return values
+
+
+def remembered_at() -> Path:
+    """The folder of what is remembered of image files. It need not exist."""
+    return cache_folder() / "images"
+
+
+def forget() -> int:
+    """Delete what is remembered of image files, and say of how many sets it was."""
+    found = [path for path in remembered_at().glob("*.json") if re.fullmatch("[0-9a-f]{64}", path.stem)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 class Progress:

@@ -2,7 +2,7 @@
 
 Three layouts are known, in folders and archives alike; a single folder around everything is stepped into:
 
-- ``train/`` and ``test/`` (else ``val/``) at the top, each with class folders or flat;
+- ``train/`` and ``test/`` (else ``val/``) at the top, each with class folders or flat; ``Training`` and the like too;
 - class folders at the top;
 - all images at the top: no classes, every label is 0.
 
@@ -26,8 +26,8 @@ from posixpath import splitext
 
 from datamodules.decode import SUFFIXES
 
-TRAIN = "train"
-TEST = ("test", "val")
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation")
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ def layout_of(names: list[str], test_share: float, split_seed: int) -> Layout:
         raise ValueError(f"there is no file with the suffix of an image ({', '.join(SUFFIXES)}).")
     inside = _unwrapped(numbered)
     tops = {parts[0] for _, parts in inside if len(parts) > 1}
-    test = next((name for name in TEST if name in tops), None)
-    if TRAIN in tops and test is not None:
-        parts_of = {"train": _below(inside, TRAIN), "test": _below(inside, test)}
+    train, test = _called(tops, TRAIN), _called(tops, TEST)
+    if train is not None and test is not None:
+        parts_of = {"train": _below(inside, train), "test": _below(inside, test)}
         classes = _classes([pair for pairs in parts_of.values() for pair in pairs])
         images = {split: _labelled(pairs, classes) for split, pairs in parts_of.items()}
-        others.update(f"in {top}/" if top else "at the top" for top in _left_out(inside, test))
-        return Layout(images, classes, f"{TRAIN}/ and {test}/", others)
+        others.update(f"in {top}/" if top else "at the top" for top in _left_out(inside, train, test))
+        return Layout(images, classes, f"{train}/ and {test}/", others)
     classes = _classes(inside)
     by = f"{test_share:g} of each class for test, seed {split_seed}"
     names_inside = {i: "/".join(parts) for i, parts in inside}
@@ -98,6 +98,11 @@ def mixed(layout: Layout, names: Sequence[str]) -> Layout:
     return replace(layout, images=images)
 
 
+def _called(tops: set[str], names: Sequence[str]) -> str | None:
+    """The folder of ``tops`` that has the first of ``names``, however it is written."""
+    return next((top for name in names for top in sorted(tops) if top.casefold() == name), None)
+
+
 Files = list[tuple[int, tuple[str, ...]]]  # numbers in the source, and the parts of the names below the top
 
 
@@ -119,9 +124,9 @@ def _below(files: Files, top: str) -> Files:
     return [(i, parts[1:]) for i, parts in files if parts[0] == top and len(parts) > 1]
 
 
-def _left_out(files: Files, test: str) -> list[str]:
+def _left_out(files: Files, train: str, test: str) -> list[str]:
     tops = [parts[0] if len(parts) > 1 else "" for _, parts in files]
-    return [top for top in tops if top not in (TRAIN, test)]
+    return [top for top in tops if top not in (train, test)]
 
 
 def _classes(files: Files) -> tuple[str, ...] | None:

@@ -139,7 +139,7 @@ class MattingCompositions(PairDataModule):
         cut, _ = self.by_scale[0].cut(item)
         ground, _ = self.background_patches.cut(torch.randint(len(self.background_patches), item.shape))
         least, most = self.band
-        erosion, dilation = (torch.randint(least, most + 1, item.shape, device=cut.device) for _ in range(2))
+        erosion, dilation = (torch.randint(least, most + 1, item.shape) for _ in range(2))
         return matte(cut, ground, trimap(cut[:, 3:], erosion, dilation))
 
     # --- tests ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ The files are read here: torchvision, which reads no gzipped ones and takes seco
 import gzip
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import torch
@@ -142,7 +143,7 @@ def read_idx(path: Path) -> Tensor:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zeros, kind, dimensions = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{dimensions}I", content, offset=4)
-    except (gzip.BadGzipFile, EOFError, struct.error) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, struct.error) as error:
         raise ValueError(f"{path} is damaged: fetch it again.") from error
     start = 4 + 4 * dimensions
     if (zeros, kind) != (0, 8) or len(content) - start != math.prod(shape):

@@ -4,6 +4,7 @@ Films are folders of numbered frames, a folder a clip (Vid4, REDS). Vimeo-90k's 
 (``sequences/00001/0266/im1.png`` to ``im7.png``, with a list of the clips that belong to a split) are such folders too.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -125,17 +126,23 @@ def names(source: Source, clips: Sequence[str] | str) -> list[str]:
     return [prefix + line for line in lines]
 
 
+def by_number(name: str) -> list[tuple[int, str]]:
+    """What to sort names by, so that frame 10 comes after frame 9, padded with zeros or not."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
 def clip(source: Source, name: str, middle: bool = False) -> list[Scene]:
     """Every frame of the clip ``name`` with two neighbours, or the ``middle`` one alone, with them.
 
     Raises:
         ValueError: it has fewer than three frames.
     """
-    frames = sorted(
+    frames = [
         (entry.name, i)
         for i, entry in enumerate(source.entries)
         if is_image(entry.name) and PurePosixPath(entry.name).parent == PurePosixPath(name)
-    )
+    ]
+    frames.sort(key=lambda frame: by_number(frame[0]))
     if len(frames) < VIEWS:
         raise ValueError(
             f"{source.path / name} has {len(frames)} frames: a frame needs one before it and one after; restore them,"

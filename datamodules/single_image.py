@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datamodules.base import data_root
 from datamodules.damage import Damage, Holed
-from datamodules.decode import BadImageError, decode_whole, quiet_pillow
+from datamodules.decode import BadImageError, decode_upright, quiet_pillow
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import UNIT, ValueRange
 from datamodules.inspection import channels_first
@@ -149,7 +149,7 @@ class SingleImage(L.LightningDataModule):
 
 
 def read_file(path: Path) -> Tensor:
-    """The image at ``path`` as it is: uint8 [1, C, H, W].
+    """The image at ``path``, turned as its EXIF orientation says and otherwise as it is: uint8 [1, C, H, W].
 
     Raises:
         FileNotFoundError: nothing is there; ValueError: it gives no image, and why.
@@ -161,6 +161,6 @@ def read_file(path: Path) -> Tensor:
         )
     try:
         with quiet_pillow():
-            return channels_first(decode_whole(path.read_bytes())[None])
+            return channels_first(decode_upright(path.read_bytes())[None])
     except BadImageError as error:
         raise ValueError(f"{path} gives no image ({error}): give another, or mend it.") from error

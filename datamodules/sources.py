@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.decode import BadImageError
+from datamodules.decode import BadImageError, PassingError
 
 HIDDEN = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
 
@@ -18,6 +18,7 @@ class Entry(NamedTuple):
     name: str
     size: int
     stamp: int  # time of change in a folder, checksum in an archive
+    placed: int = 0  # when it came to where it is, in a folder: tools that pack give all files one time of change
 
 
 class Fault(NamedTuple):
@@ -52,7 +53,7 @@ class Source(ABC):
         try:
             return self.fetch(index)
         except OSError as error:
-            raise BadImageError(f"cannot be read: {error.strerror or error}") from error
+            raise PassingError(f"cannot be read: {error.strerror or error}") from error
 
     @abstractmethod
     def fetch(self, index: int) -> bytes:
@@ -73,7 +74,7 @@ class FolderSource(Source):
         with open(self.path / entry.name, "rb", buffering=0) as file:
             about = os.fstat(file.fileno())
             if (about.st_size, about.st_mtime_ns) != (entry.size, entry.stamp):
-                raise BadImageError("changed since the folder was listed")
+                raise PassingError("changed since the folder was listed")
             return file.read(entry.size)
 
     def _walk(self, folder: Path) -> Iterator[Entry]:
@@ -85,7 +86,7 @@ class FolderSource(Source):
                     yield from self._walk(Path(item.path))
                 elif self._may_be_read(item):
                     about = item.stat()
-                    yield Entry(self._name(item), about.st_size, about.st_mtime_ns)
+                    yield Entry(self._name(item), about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
     def _may_be_read(self, item: os.DirEntry[str]) -> bool:
         reason = _why_not(item, self.path)

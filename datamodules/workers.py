@@ -108,11 +108,11 @@ class FileSet(ItemSet):
     def sha256(self) -> str:
         """Hash of the images' type, shape and bytes, as of a set in memory: one pass over all files, remembered."""
 
-        def compute() -> dict[str, Any]:
+        def compute() -> tuple[dict[str, Any], bool]:
             digest = hashlib.sha256(f"{torch.uint8} {(len(self), *self.decode.shape)}".encode())
             for start in range(0, len(self), HASHED_AT_ONCE):
                 digest.update(self[start : start + HASHED_AT_ONCE].numpy().data)
-            return {"sha256": digest.hexdigest()}
+            return {"sha256": digest.hexdigest()}, True
 
         return remembered("sha256", self.source, self.files.tolist(), self.decode, compute)["sha256"]
 

@@ -6,6 +6,7 @@ What is to be measured: the command line's options come first, then the preset, 
 import time
 from collections.abc import Sequence
 
+from datamodules import inspection
 from experiments import evaluate_pairs
 from experiments.errors import UserError
 from experiments.evaluate_options import OWN, Options, read_options
@@ -60,7 +61,8 @@ def tend_cache(request: Request) -> int:
     if request.target is not None or len(request.own) > 1 or request.configs or request.overrides:
         raise UserError(f"{CACHE} {word} stands alone: `atelier evaluate {CACHE} {word}`")
     if word == "clear":
-        say(f"{cache.clear()} statistics deleted from {cache.cache_folder()}")
+        about_files = inspection.forget()
+        say(f"{cache.clear()} statistics and {about_files} findings about files deleted from {cache.cache_folder()}")
         return 0
     found = cache.entries()
     for entry in found:

@@ -11,18 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from datamodules.collection import SUFFIXES
-from datamodules.decode import MAX_PIXELS, BadImageError, most_bytes, opened, quiet_pillow
+from datamodules.decode import (
+    MAX_PIXELS,
+    BadImageError,
+    has_low_bytes,
+    is_16_bit_grey,
+    most_bytes,
+    opened,
+    quiet_pillow,
+)
 from datamodules.functional.files import replacing
 from datamodules.functional.pillow import cubic, resize_bytes
 from datamodules.image_files import source_at
 from datamodules.sources import Entry, FolderSource, Source
 from experiments.errors import UserError
 
-GREY, DEEP_GREY = ("1", "L", "LA", "La"), "I;16"
+GREY = ("1", "L", "LA", "La")
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def decode(content: bytes) -> Picture:
     """
     with opened(content, MAX_PIXELS) as image:
         lost, profile = _lost(image), image.info.get("icc_profile")
-        deep = image.mode.startswith(DEEP_GREY) or (image.mode == "I" and image.format == "PPM")
+        deep = is_16_bit_grey(image)
         image = ImageOps.exif_transpose(image)
         if deep:
             return Picture(_tensor(np.asarray(image).astype(np.uint16)), profile=profile, lost=lost)
@@ -156,12 +164,10 @@ def _lost(image: Image.Image) -> tuple[str, ...]:
     lost = []
     if getattr(image, "is_animated", False):
         lost.append("all frames but the first")
-    if image.mode.startswith(DEEP_GREY):
+    if is_16_bit_grey(image):
         if image.has_transparency_data:
             lost.append("the transparent level of 16-bit grey")
-    elif isinstance(image, ImageFile.ImageFile) and ";16" in repr(
-        image.tile
-    ):  # the decoder's raw mode: what the file has, and not what is made of it
+    elif has_low_bytes(image):
         lost.append("the low bytes of 16-bit colour or alpha, which Pillow does not read")
     if image.mode == "CMYK":
         lost.append("CMYK with its profile, which becomes RGB")

@@ -20,6 +20,7 @@ from lightning_modules.callbacks.progress import ProgressLine, clock_time
 from lightning_modules.callbacks.samples import ImageGrid
 from lightning_modules.classifier import Classifier
 from lightning_modules.gan import GAN
+from lightning_modules.metrics.confusion import draw_confusion
 from lightning_modules.networks.base import Classifier as ClassifierNetwork
 
 # --- clock --------------------------------------------------------------------------------------------------
@@ -137,6 +138,17 @@ def test_classification_scores_are_those_of_scikit_learn(tmp_path: Path, present
     assert all(abs(float(run.callback_metrics[f"val/{name}"]) - wanted[name]) < 1e-6 for name in wanted)
     picture = pixels(tmp_path / "samples" / "confusion-000000000.png")
     assert picture.shape == (3, 9 * 36, 9 * 36)
+
+
+def test_a_confusion_of_many_classes_is_a_pixel_a_cell() -> None:
+    confusion = torch.diag(torch.arange(300))
+    confusion[0, 1] = 4
+    picture = draw_confusion(confusion, [str(i) for i in range(300)])
+    assert picture.shape == (3, 300, 300)
+    assert picture[:, 0, 1].tolist() == picture[:, 7, 7].tolist() == [0, 155, 205]  # the whole row
+    assert picture[:, 0, 0].tolist() == [255] * 3
+    few = draw_confusion(torch.tensor([[1, 1], [0, 0]]), ["a", "b"])
+    assert few[:, 36 * 2 + 1, 36 * 2 + 1].tolist() == [round(255 - 255 / 2), 205, 230]
 
 
 def test_a_gan_is_no_classifier(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from datamodules import collection
 from datamodules.collection import Change, image_set, title, whole_images
+from experiments.bench.mixed import deep
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -134,6 +135,12 @@ def test_other_than_eight_bits_grey_or_rgb_is_never_changed(mode):
     Image.new(mode, (8, 8)).save("a/odd.tif")
     for change in (Change(), Change(8, 1, 0)):
         assert "odd.tif" in refusal("a", change)
+
+
+def test_sixteen_bits_of_colour_are_not_cut_without_a_word():
+    folder("a", noise(2, (8, 8, 3)))
+    Path("a/odd.png").write_bytes(deep(np.full((8, 8, 3), 0x80FF, dtype=np.uint16)))
+    assert "odd.png (16 bits a channel, of which 8 would be lost)" in refusal("a")
 
 
 @pytest.mark.parametrize("bad", [{"size": 0}, {"size": 99_999}, {"channels": 2}, {"background": 256}])

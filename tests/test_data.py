@@ -5,6 +5,7 @@ import itertools
 import os
 import struct
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -246,6 +247,16 @@ def test_mnist_is_padded_with_black(tmp_path):
     assert padded.shape == (10, 32, 32)
     assert (padded[:, 2:-2, 2:-2] == images).all()
     assert padded.sum() == images.sum()
+
+
+def test_a_gzipped_file_that_is_damaged_in_the_middle_is_named(tmp_path):
+    content = bytearray(gzip.compress(np.random.default_rng(0).bytes(4096)))
+    content[2000:2004] = bytes(255 - byte for byte in content[2000:2004])
+    content[20] ^= 255
+    file = tmp_path / "t10k-images-idx3-ubyte.gz"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"t10k-images-idx3-ubyte\.gz is damaged"):
+        read_idx(file)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:3], lambda b: b"PNG!" + b[4:]])

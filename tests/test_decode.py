@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageFile
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
-from datamodules.decode import MAX_PIXELS, BadImageError, Decoding
-from experiments.bench.mixed import bomb, packed, picture
+from datamodules.decode import MAX_PIXELS, BadImageError, Decoding, decode_upright, decode_whole
+from experiments.bench.mixed import bomb, deep, packed, picture
 
 
 def image_of(pixels: object, mode: str | None = None) -> Image.Image:
@@ -78,6 +78,28 @@ def test_of_sixteen_bits_the_high_byte_is_kept():
         pixels, changes = Decoding(3, 1)(packed(deep, kind))
         assert pixels.tolist() == expected, kind
         assert changes == ("16 bits to 8",)
+
+
+def test_sixteen_bits_are_seen_whatever_is_cut_or_turned():
+    levels = np.random.default_rng(0).integers(0, 2**16, (6, 9), dtype=np.uint16)
+    cut = (levels[:, 2:8] >> 8).tolist()  # round(1.5) is 2
+    for kind in ("PNG", "TIFF", "PPM"):
+        pixels, changes = Decoding(6, 1)(packed(Image.fromarray(levels), kind))
+        assert (pixels.tolist(), changes) == (cut, ("16 bits to 8",)), kind
+    content = deep(np.stack([levels] * 3, axis=2))
+    pixels, changes = Decoding(6)(content)
+    assert (pixels[:, :, 1].tolist(), changes) == (cut, ("16 bits to 8",))
+    with pytest.raises(BadImageError, match="16 bits a channel"):
+        decode_whole(content)
+
+
+def test_a_single_photograph_stands_as_a_viewer_shows_it():
+    image, exif = photo(20, 10), Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter clockwise
+    lying = png(image, exif=exif)
+    assert np.array_equal(decode_upright(lying), np.rot90(np.asarray(image), -1))
+    assert np.array_equal(decode_whole(lying), np.asarray(image))
+    assert np.array_equal(decode_upright(png(image)), np.asarray(image))
 
 
 def test_grey_has_three_equal_channels_and_colour_one_luma():

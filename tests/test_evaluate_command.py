@@ -243,7 +243,7 @@ def test_the_cache_is_shown_and_cleared_alone(trained, own_cache, capsys):
         assert part in said
     assert "model" not in said
     assert main(["evaluate", "--cache", "clear"]) == 0
-    assert "2 statistics deleted" in capsys.readouterr().out
+    assert "2 statistics and 0 findings about files deleted" in capsys.readouterr().out
     assert {path for path in own_cache.rglob("*") if path.is_file()} == set(others)
     assert main(["evaluate", "--cache", "show"]) == 0
     assert "0 statistics" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from torch import Tensor
 from datamodules.base import ImageSet
 from lightning_modules.metrics import extractors
 from lightning_modules.metrics.base import Extractor, Features
+from lightning_modules.metrics.cache import forget
 from lightning_modules.metrics.evaluate import evaluate, protocol_for
 from lightning_modules.metrics.export import export_extractor
 from lightning_modules.metrics.extractors import (
@@ -224,6 +225,22 @@ def test_any_class_serves_by_its_class_path() -> None:
     data = ImageSet("stripes", "train", image, torch.zeros(3))
     scores = evaluate(lambda n: image[:1].expand(n, -1, -1, -1), data, protocol_for(data, extractor, 4), extractor)
     assert scores == {"fid@halves": 0.0}
+
+
+def test_what_ones_own_extractor_saw_is_seen_again_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path))
+    extractor, image = Halves(), torch.randint(256, (8, 1, 4, 8), dtype=torch.uint8)
+    data = ImageSet("stripes", "train", image, torch.zeros(8))
+
+    def fid() -> float:
+        forget()
+        return evaluate(lambda n: image[:n], data, protocol_for(data, extractor, 8), extractor)["fid@halves"]
+
+    before, see = fid(), Halves.extract
+    monkeypatch.setattr(Halves, "extract", lambda self, x: Features(see(self, x).features + 100, None))  # edited
+    assert fid() == pytest.approx(before, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,13 @@ def test_train_and_test_folders_are_the_split():
     assert (flat.images, flat.classes) == ({"train": [(0, 0)], "test": [(1, 0)]}, None)
 
 
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("training", "testing"), ("train", "valid")])
+def test_a_split_is_known_however_it_is_written(train, test):
+    layout = layout_of([f"{train}/1.png", f"{train}/2.png", f"{test}/1.png"], 0.1, 0)
+    assert layout.images == {"train": [(0, 0), (1, 0)], "test": [(2, 0)]}
+    assert (layout.classes, layout.split_by) == (None, f"{train}/ and {test}/")
+
+
 def test_class_folders_are_shared_out_class_by_class():
     names = [f"{name}/{i}.png" for name in ("b", "a") for i in range(20 if name == "a" else 8)]
     split = shared(names)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from test_inpainting import quarter
 from test_low_light_families import SIDE, Pairs, pairs
 from test_restoration_gan import Mean, Shift, ShiftFill, Told, ToldFill
@@ -66,6 +68,47 @@ def test_answers_are_scored_as_they_are_made_and_known_pixels_too(tmp_path: Path
     assert found["two/spread-hole"] == pytest.approx(found["two/spread-known"])
     assert found["two/spread-known"] == pytest.approx(0.1 * (16 / 3) ** 0.5)
     assert "two/spread" not in found
+
+
+def _rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    torch.save(_all_scores([rank == 0, rank == 1]), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def _all_scores(mine: list[bool]) -> dict[str, float]:
+    """Those of two sets of one image each, of which this process has seen what is ``mine``."""
+    scores = FidelityScores("rgb", 0, distances=True, answers=2)
+    scores.sets = [PairSet(name, 1, pairs(1)) for name in ("a", "b")]
+    module = Told(Shift(), Mean(), z_dim=1)
+    scores.on_validation_epoch_start(None, module)  # type: ignore[arg-type]
+    for seed, (name, seen) in enumerate(zip("ab", mine, strict=True)):
+        made, right, drawn = (torch.rand(2, 3, 64, 64, generator=generator(seed + part)) for part in (0, 10, 20))
+        for way in (name, f"{name}/back") if seen else ():
+            scores.scored.setdefault(way, scores.fresh(scores.sets[seed], module.device))
+            scores.scored[way].update(made, right, (0.0, 1.0), torch.arange(64).expand(2, 1, 64, 64) < 20 + seed)
+        if seen:
+            scores.scored[name].update_spread(drawn[:, None], (0.0, 1.0), None)
+    found: dict[str, float] = {}
+    scores.keep = lambda _, values: found.update(values)  # type: ignore[method-assign]
+    module.log_scores = lambda _: None  # type: ignore[method-assign]
+    scores.score(module, "val")
+    return found
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_ranks_without_an_image_of_a_set_meet_the_others(tmp_path: Path) -> None:
+    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+    one = _all_scores([True, True])
+    assert {name.split("/")[0] for name in one} == {"a", "b"}
+    for score in ("a/spread", "b/swd", "a/back/spectrum", "b/back/psnr@rgb-hole"):
+        assert score in one
+    for rank in (0, 1):
+        assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(one, rel=1e-12)
 
 
 @pytest.mark.parametrize("answers", [1, -1])

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import place, runs
+from PIL import Image
 from test_stereo import save, texture
 
 from datamodules.functional.resize import bicubic_by
 from datamodules.functional.warp_views import Motions, moved, resample
-from datamodules.multiview import ThreeViews
+from datamodules.multiview import ThreeViews, clip
+from datamodules.sources import FolderSource
 from experiments.cli import main
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -79,6 +81,14 @@ def test_frames_are_made_by_the_seed_and_filmed_ones_stand_between_their_neighbo
         "street/002.png",
         "street/003.png",
     ]
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    for i in range(1, 13):
+        Image.new("L", (8, 8), i).save(tmp_path / f"{i}.png")
+    scenes = clip(FolderSource(tmp_path), ".")
+    read = [[int(view.unique()) for view in scene.views] for scene in scenes]
+    assert read == [[i, i - 1, i + 1] for i in range(2, 12)]
 
 
 def test_shuffled_frames_are_of_another_place(clips):

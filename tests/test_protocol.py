@@ -93,11 +93,12 @@ def test_different_protocols_are_refused_with_both_shown() -> None:
 @pytest.mark.parametrize(
     ("change", "scores"),
     [
-        ({"is_splits": 1}, {"is", "is_std@digits-cnn"}),
+        ({"is_splits": 1}, {"is", "is_std@digits-cnn", "is_first"}),
         ({"is_shuffle": 2020}, {"is"}),
         ({"kid_subsets": 10}, {"kid", "kid_std"}),
         ({"neighbours": 5}, {"precision", "recall@digits-cnn"}),
         ({"coverage_neighbours": 3}, {"density", "coverage"}),
+        ({"kid_seed": 10}, {"kid", "kid_first@digits-cnn"}),
         ({"settings": "levels=3"}, {"swd"}),
         ({"floor_split": "test", "floor_count": 100}, set()),
         ({"seed": 1}, {"fid", "is", "kid", "precision", "density", "swd", "fid@digits-cnn", "nn_ratio"}),
@@ -108,6 +109,7 @@ def test_a_score_hangs_on_its_own_settings_alone(change: dict[str, int], scores:
     other = replace(PROTOCOL, **change)  # type: ignore[arg-type]
     for score in {"fid", "is", "kid", "precision", "density", "swd"} - {score.split("@")[0] for score in scores}:
         compare(PROTOCOL, other, score)
+        compare(PROTOCOL, other, f"{score}_first")
     for score in scores:
         with pytest.raises(ValueError, match=f"^{score} cannot be compared"):
             compare(PROTOCOL, other, score)

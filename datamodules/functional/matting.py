@@ -27,8 +27,8 @@ def trimap(alpha: Tensor, erosion: Tensor, dilation: Tensor) -> Tensor:
     """The trimap of uint8 ``alpha`` [N, 1, H, W]: uint8 [N, 1, H, W].
 
     Args:
-        erosion: px [N], 0 or more, by which the opaque part is eroded.
-        dilation: px [N], by which the part that is not clear is dilated.
+        erosion: px [N], 0 or more, by which the opaque part is eroded; on the CPU, since it decides what is done.
+        dilation: px [N], by which the part that is not clear is dilated; on the CPU, too.
     """
     clear = 1 - grown((alpha > 0).float(), dilation)
     opaque = 1 - grown((alpha < 255).float(), erosion)

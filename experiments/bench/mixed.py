@@ -59,14 +59,24 @@ KINDS: tuple[tuple[str, Callable[[Image.Image], bytes]], ...] = (
 
 def bomb(side: int = BOMB_SIDE) -> bytes:
     """A grey PNG of ``side`` x ``side`` zeros in about a thousandth of the bytes, built without having them at once."""
+    packer, row = zlib.compressobj(9), bytes(side + 1)
+    rows = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    return _png(side, side, 8, 0, rows)
 
+
+def deep(pixels: np.ndarray) -> bytes:
+    """A colour PNG of uint16 ``pixels`` [H, W, 3], which Pillow does not write."""
+    H, W, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    return _png(W, H, 16, 2, zlib.compress(rows))
+
+
+def _png(width: int, height: int, bits: int, colour: int, packed_rows: bytes) -> bytes:
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    packer, row = zlib.compressobj(9), bytes(side + 1)
-    pixels = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed_rows) + chunk(b"IEND", b"")
 
 
 def make_mixed(folder: Path, n: int, seed: int = 0, smallest: int = 40, largest: int = 240) -> None:

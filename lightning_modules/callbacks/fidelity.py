@@ -6,7 +6,7 @@ Each set has its own shave where that is the scale. A set's score is the mean of
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import lightning as L
 import torch
@@ -23,10 +23,12 @@ from lightning_modules.metrics.fidelity.spread import AnswerSpread
 from lightning_modules.metrics.fidelity.ssim import ssim
 from lightning_modules.metrics.fidelity.unclipped import UnclippedPSNR
 from lightning_modules.metrics.protocol import QUANTISATION
+from lightning_modules.metrics.ranks import gathered
 
 MEASURES = {"psnr": psnr, "ssim": ssim}
 DETAIL = {"detail": detail}
 MAE = {"mae": mae}
+BACK = "/back"  # of the other way's scores, after the set's name
 
 
 @typing.runtime_checkable
@@ -59,6 +61,14 @@ class WithHole(typing.Protocol):
     hole: Tensor
 
 
+class Found(NamedTuple):
+    """What of a set's scores only its images tell."""
+
+    hole: bool = False  # whether pixels were missing
+    spread_of_holes: bool | None = None  # whether the spread of answers is of holes; None without several answers
+    shape: tuple[int, ...] | None = None  # of the images, where the sets' distances are asked for
+
+
 class SetScores:
     """All scores of one set of pairs, in one direction.
 
@@ -87,10 +97,26 @@ class SetScores:
         self.hole: Fidelity | None = None
         self.spread: AnswerSpread | None = None
 
+    @property
+    def found(self) -> Found:
+        """What only images tell, of those that were added."""
+        of_holes = None if self.spread is None else self.spread.holes
+        return Found(self.hole is not None, of_holes, None if self.distances is None else self.distances.shape)
+
+    def begin(self, found: Found) -> None:
+        """Have what another rank has ``found``: all of them must enter the same collective calls."""
+        device = self.images.device
+        if found.hole and self.hole is None:
+            self.hole = Fidelity(replace(self.images.protocol, hole=True), {"psnr": psnr}).to(device)
+        if found.spread_of_holes is not None and self.spread is None:
+            self.spread = AnswerSpread(found.spread_of_holes).to(device)
+        if found.shape is not None and self.distances is not None:
+            self.distances.begin(found.shape)
+
     def update_spread(self, answers: Tensor, value_range: ValueRange, hole: Tensor | None) -> None:
         """Add several answers to each image, [n, N, C, H, W]."""
-        if self.spread is None:
-            self.spread = AnswerSpread(hole is not None).to(answers.device)
+        self.begin(Found(spread_of_holes=hole is not None))
+        assert self.spread is not None
         self.spread.update(answers, value_range, hole)
 
     def update(self, made: Tensor, right: Tensor, value_range: ValueRange, hole: Tensor | None) -> None:
@@ -104,9 +130,8 @@ class SetScores:
         if self.distances is not None:
             self.distances.update(made_bytes, right_bytes)
         if hole is not None:
-            if self.hole is None:
-                inside = replace(self.images.protocol, hole=True)
-                self.hole = Fidelity(inside, {"psnr": psnr}).to(made.device)
+            self.begin(Found(hole=True))
+            assert self.hole is not None
             self.hole.update(made_bytes, right_bytes, hole)
 
     def as_floats(self) -> dict[str, float]:
@@ -192,6 +217,17 @@ class FidelityScores(PairScores[SetScores]):
         protocol = self._protocol(data.scale)
         return SetScores(protocol, self.measures, self.unclipped, self.distances, self.aligned, device)
 
+    def score(self, module: L.LightningModule, prefix: str) -> None:
+        """As in the base, once all ranks have the same to bring together: one may have seen no image of a set."""
+        of_ranks = gathered({name: scores.found for name, scores in self.scored.items()})
+        names = dict.fromkeys(name for rank in of_ranks for name in rank)
+        data = {f"{of.name}{back}": of for of in self.sets for back in ("", BACK)}
+        self.scored = {name: self.scored.get(name) or self.fresh(data[name], module.device) for name in names}
+        for rank in of_ranks:
+            for name, found in rank.items():
+                self.scored[name].begin(found)
+        super().score(module, prefix)
+
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
@@ -206,7 +242,7 @@ class FidelityScores(PairScores[SetScores]):
         data = self.sets[dataloader_idx]
         hole = batch.hole if isinstance(batch, WithHole) else None
         answers: Sequence[Tensor] = outputs if isinstance(outputs, tuple) else (outputs,)
-        for name, made, right in zip((data.name, f"{data.name}/back"), answers, batch, strict=False):
+        for name, made, right in zip((data.name, f"{data.name}{BACK}"), answers, batch, strict=False):
             if name not in self.scored:
                 self.scored[name] = self.fresh(data, made.device)
             self.scored[name].update(self.finite(made, data), right, pl_module.value_range, hole)

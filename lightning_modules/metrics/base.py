@@ -110,6 +110,11 @@ class Extractor(nn.Module, ABC):
         return self.anchor.device
 
     @property
+    def is_told_apart(self) -> bool:
+        """Whether name and hash say all that it is: what it saw may then be remembered on the disk."""
+        return self.sha256 is not None
+
+    @property
     def offers(self) -> Needs:
         """What metrics may ask of it."""
         if self.num_classes is None:
@@ -157,8 +162,13 @@ def full_precision(device: torch.device) -> Iterator[None]:
         if device.type != "cuda":
             yield
             return
-        with cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False):
-            yield
+        products = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            with cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(products)
 
 
 # --- the metrics that share what it saw ---------------------------------------------------------------------

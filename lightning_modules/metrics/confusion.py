@@ -4,6 +4,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+MOST_NAMED = 100  # classes of which a picture still shows names and counts
+LIGHTEST = torch.tensor([255.0, 255.0, 255.0], dtype=torch.float64)  # of no share
+SPAN = torch.tensor([255.0, 100.0, 50.0], dtype=torch.float64)  # how much darker the whole row is
+
 
 def classification_scores(confusion: Tensor) -> dict[str, float]:
     """Accuracy, macro recall and macro F1 of ``confusion`` [K, K], rows true classes, columns predicted ones.
@@ -20,19 +24,25 @@ def classification_scores(confusion: Tensor) -> dict[str, float]:
 
 
 def draw_confusion(confusion: Tensor, names: list[str], cell: int = 36) -> Tensor:
-    """A picture of ``confusion`` [K, K] with its counts, uint8 [3, H, W]: the darker the larger share of its row."""
+    """A picture of ``confusion`` [K, K] with its counts, uint8 [3, H, W]: the darker the larger share of its row.
+
+    Of more than ``MOST_NAMED`` classes it is one of K x K px, without counts and names.
+    """
     K = len(confusion)
+    share = confusion.double().cpu() / confusion.cpu().sum(1, keepdim=True).clamp(min=1)
+    if K > MOST_NAMED:
+        lightest, span = LIGHTEST[:, None, None], SPAN[:, None, None]
+        return (lightest - span * share).round().to(torch.uint8)
     sheet = Image.new("RGB", ((K + 2) * cell, (K + 2) * cell), "white")
     draw = ImageDraw.Draw(sheet)
-    share = confusion.double() / confusion.sum(1, keepdim=True).clamp(min=1)
     for i in range(K):
         middle = (i + 2) * cell + cell // 2
         draw.text((middle, cell * 3 // 2), names[i][:5], fill="black", anchor="mm")
         draw.text((cell * 3 // 2, middle), names[i][:5], fill="black", anchor="mm")
         for j in range(K):
-            left, top, tone = (j + 2) * cell, (i + 2) * cell, 1 - float(share[i, j])
-            colour = (round(255 * tone), round(155 + 100 * tone), round(205 + 50 * tone))
-            draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill=colour)
+            left, top = (j + 2) * cell, (i + 2) * cell
+            colour = (LIGHTEST - SPAN * share[i, j]).round().int().tolist()
+            draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill=tuple(colour))
             if confusion[i, j]:
                 place = (left + cell // 2, top + cell // 2)
                 draw.text(place, str(int(confusion[i, j])), fill="black", anchor="mm")

@@ -177,6 +177,8 @@ def floor(
         scores = of.measure(real_blocks(real, count), count).scores
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
 
+    if not extractor.is_told_apart:
+        return {name: float(value) for name, value in compute().items()}
     what = what_defines("floor", extractor.offers, reference, protocol)
     what |= {"real_sha256": real.sha256, "count of real": count, "scores": " ".join(of.names)}
     what |= {name: value for metric in of.metrics for name, value in metric.fields.items()}

@@ -48,6 +48,11 @@ class Identity(Extractor):
         self.shape, self.dim, self.num_classes = tuple(shape), prod(shape), num_classes
         self.own_classes = num_classes is not None
 
+    @property
+    def is_told_apart(self) -> bool:
+        """It has no weights to be told by."""
+        return True
+
     def fit(self, shape: Sequence[int]) -> str:
         """Samples of the one shape it was made for."""
         if tuple(shape) != self.shape:

@@ -119,9 +119,13 @@ def difference(
 
 
 def matters(score: str) -> tuple[str, ...]:
-    """The fields that the number of ``score`` (``fid``, or ``fid@digits-cnn``) hangs on."""
+    """The fields that the number of ``score`` (``fid``, or ``fid@digits-cnn``) hangs on.
+
+    ``fid_first``, that of a family's other images, hangs on what ``fid`` does.
+    """
     name = score.split("@")[0]
-    own = OWN_FIELDS.get(name, ("settings",))
+    known = [own for own in OWN_FIELDS if name == own or name.startswith(f"{own}_")]
+    own = OWN_FIELDS[max(known, key=len)] if known else ("settings",)
     others = {"settings", *FLOOR}.union(*OWN_FIELDS.values()) - set(own)
     return tuple(field for field in FIELDS if field not in others)
 

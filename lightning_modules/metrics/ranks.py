@@ -1,5 +1,7 @@
 """Who takes which part of an evaluation."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 
@@ -9,6 +11,16 @@ def rank_and_world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def gathered(value: Any) -> list[Any]:
+    """What every rank says, in their order. All ranks must call it."""
+    _, world = rank_and_world()
+    if world == 1:
+        return [value]
+    found: list[Any] = [None] * world
+    dist.all_gather_object(found, value)
+    return found
 
 
 def everywhere(flag: bool, device: torch.device) -> bool:

@@ -71,7 +71,7 @@ class _Pass:
             self.run()
             return statistic.compute()
 
-        if statistic.size > LARGEST:
+        if statistic.size > LARGEST or (statistic.needs and not self.extractor.is_told_apart):
             return compute()
         what = what_defines(statistic.kind, statistic.needs, self.reference, self.protocol)
         if statistic.labelled:

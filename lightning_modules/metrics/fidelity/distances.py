@@ -4,6 +4,7 @@ A blurred image can be near the right one pixel by pixel, and be known for a blu
 texture (``sliced_wasserstein``) and of spectra (``spectrum``) tell. No network, so no weights. All channels count.
 """
 
+import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -39,6 +40,17 @@ class SetDistances(Metric):
             )
         self.made.append(made)
         self.right.append(right)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """(C, H, W) of the images; None before there are any."""
+        return tuple(self.right[0].shape[1:]) if self.right else None
+
+    def begin(self, shape: tuple[int, ...]) -> None:
+        """Be of images of ``shape`` where there are none: those of the ranks that this one is gathered with."""
+        if not self.right:
+            nothing = torch.empty(0, *shape, dtype=torch.uint8, device=self.device)
+            self.update(nothing, nothing)
 
     def compute(self) -> dict[str, Tensor]:
         """``swd`` and ``spectrum`` over all ranks: scalars, float64."""
