@@ -114,7 +114,8 @@ class AutoencodingModule(GenerativeModule):
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(key(self.seed, PICTURE_STREAM))
             x = self.observe(x)
-        sheets["reconstructions"] = in_turn(x, self(x, y))
+        if len(x) > 1:
+            sheets["reconstructions"] = in_turn(x, self(x, y))
         with evaluating(self.evaluated_pair) as pair:
             sheets["traversals"] = traversals(cast(Pair, pair), x, y)
         return {

@@ -5,11 +5,12 @@
 y is the damaged image, A what the damage leaves of an image, f a convolutional network from fixed noise z, and the
 prior is that f learns what looks natural before it learns noise: stopping is all the regularisation there is. As in the
 authors' code the noise is shaken a little at each step, the image that counts is the running average of the outputs,
-and when the PSNR to y has fallen by over 5 dB since the last look, 100 steps ago, the weights return to what they were.
+and when the PSNR to y has fallen by over 5 dB since the last look the weights return to what they were then.
 The clean image, where there is one, is only compared with: no gradient comes from it.
 
 Deviations: with the weights the average returns too, which holds outputs of the collapse by then, and the step is taken
-from there, where theirs is empty. A batch of several is of several shakes.
+from there, where theirs is empty. A look is at each hundredth step; theirs, by its condition, at all the others. A
+batch of several is of several shakes.
 """
 
 import math

@@ -145,7 +145,12 @@ class GLO(GenerativeModule, OnePlayerModule):
 
     @torch.no_grad()
     def fit_gaussian(self) -> None:
-        """Mean and covariance of all codes."""
+        """Mean and covariance of all codes.
+
+        Raises:
+            FloatingPointError: training has diverged.
+        """
+        self._guard.check()
         codes = self.codes.double()
         centred = codes - codes.mean(0)
         values, vectors = torch.linalg.eigh(centred.mT @ centred / (len(codes) - 1))

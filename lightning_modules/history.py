@@ -31,14 +31,14 @@ class History:
     @torch.no_grad()
     def exchange(self, new: Tensor) -> Tensor:
         """Take in ``new`` [N, C, H, W] and give what D is to see: [N, C, H, W]. Draws from the global stream."""
+        if self.images is not None and self.images.device != new.device:  # a checkpoint's
+            self.images = self.images.to(new.device)
         free = min(len(new), self.size - len(self))
         kept, rest = new[:free], new[free:]
         if free:
             self.images = kept.clone() if self.images is None else torch.cat([self.images, kept])
         if self.images is None or not len(rest):
             return new
-        if self.images.device != new.device:  # a checkpoint's
-            self.images = self.images.to(new.device)
         many = min(len(rest), self.size)
         place = torch.randperm(self.size, device=new.device)[:many]
         old = (torch.rand(many, device=new.device) < 0.5)[:, None, None, None]

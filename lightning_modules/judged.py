@@ -104,10 +104,10 @@ class JudgedModule(TwoPlayerModule):
 
     def check_annealing(self, annealing: Annealing) -> None:
         """Raise ValueError where two would set the same thing, or there is nothing to set."""
-        if annealing.lr != STILL and (self.d_schedule or self.g_schedule):
+        if annealing.lr != STILL and any(self.schedules):
             raise ValueError(
-                "annealing and a schedule would both set the learning rate: leave out d_schedule and g_schedule, or "
-                "set annealing.lr to [1, 1]"
+                "annealing and a schedule would both set the learning rate: leave out the players' schedules, or set "
+                "annealing.lr to [1, 1]"
             )
         if annealing.half_life != STILL and self.ema_settings is not None and self.ema_settings.half_life_kimg is None:
             raise ValueError(

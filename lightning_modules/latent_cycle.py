@@ -104,6 +104,7 @@ class LatentCycle(GAN):
     """
 
     G: Cycle
+    makes_of_noise = False  # alone: of two passes, or judged in pairs
 
     def __init__(
         self,
@@ -122,6 +123,10 @@ class LatentCycle(GAN):
             raise ValueError("encoder_plays: the encoder plays against a joint discriminator only, give one")
         if latent_loss is None and not encoder_plays:
             raise ValueError("the encoder learns nothing: give latent_loss, or a joint discriminator and encoder_plays")
+        if encoder_plays and (self.regularisers or self.top_k is not None or self.classification is not None):
+            raise ValueError(
+                "encoder_plays: G and E have the exchanged objective alone; omit regularisers, top_k and classification"
+            )
         if joint and feedback is not None:
             raise ValueError("feedback: is of images, and a joint discriminator judges pairs; choose one of the two")
         self.latent_loss, self.encoder_plays, self.feedback = latent_loss, encoder_plays, feedback

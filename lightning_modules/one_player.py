@@ -31,6 +31,7 @@ class OnePlayerModule(AtelierModule):
     ) -> None:
         super().__init__(**shared)
         self.optimizer, self.schedule = optimizer, schedule
+        self._batch_images = 0  # images of the batch in progress
 
     @abstractmethod
     def terms(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -58,12 +59,13 @@ class OnePlayerModule(AtelierModule):
         terms = self.terms(*batch)
         self.guard_terms(terms)
         self.row |= {f"train/{name}": value.detach() for name, value in terms.items()}
-        self.count_images(len(batch[0]))
+        self._batch_images = len(batch[0])
         return torch.stack(list(terms.values())).sum()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Lightning's step, then what follows an update: before any callback can save."""
         super().optimizer_step(*args, **kwargs)
+        self.count_images(self._batch_images)  # here, since an optimizer may ask for the terms several times in a step
         self.g_step += 1
         self.update_ema()
 

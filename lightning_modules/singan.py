@@ -57,6 +57,7 @@ class SinGAN(GAN):
 
     G: PyramidGenerator
     D: PyramidDiscriminator
+    makes_of_noise = False  # but of a noise for each scale
 
     def __init__(
         self,
@@ -90,6 +91,8 @@ class SinGAN(GAN):
         )
         if iterations < 1:
             raise ValueError(f"iterations is {iterations}: give 1 or more for each scale")
+        if self.ema_settings is not None:
+            raise ValueError("ema: scales are trained one after the other and then stay as they are: omit it")
         if generator.sizes != discriminator.sizes:
             raise ValueError(
                 f"G has scales {generator.sizes}, D {discriminator.sizes}: give both one size, coarsest and factor"
@@ -234,17 +237,17 @@ class SinGAN(GAN):
             frames: how many.
             start: first scale whose noise walks; those below are the photograph's own.
             alpha: how strongly the walk is drawn back to z*.
-            beta: how smooth it is.
+            beta: how much of a step is the one before, with what drew it back, and not noise.
         """
         sizes = self.G.sizes[: self.G.current + 1]
         own = [self.G.fixed, *(torch.zeros(1, 3, h, w, device=self.device) for h, w in sizes[1:])]
-        place, pace = [z.clone() for z in own], [torch.zeros_like(z) for z in own]
+        place, before = [z.clone() for z in own], [z.clone() for z in own]
         made = []
         with evaluating(self.G):
             for _ in range(frames):
                 for i in range(start, len(own)):
-                    pace[i] = beta * pace[i] + (1 - beta) * torch.randn_like(own[i])
-                    place[i] = alpha * own[i] + (1 - alpha) * (place[i] + pace[i])
+                    step = beta * (place[i] - before[i]) + (1 - beta) * torch.randn_like(own[i])
+                    before[i], place[i] = place[i], alpha * own[i] + (1 - alpha) * (place[i] + step)
                 made.append(to_uint8(self.G.image(place), self.value_range))
         return torch.cat(made)
 

@@ -39,6 +39,9 @@ class VAEGAN(AutoencodingModule, GAN):
         **gan: the arguments of ``GAN``.
     """
 
+    makes_of_noise = False  # alone: of codes too
+    e_schedule: Schedule | None = None
+
     def __init__(
         self,
         encoder: Encoder,
@@ -67,6 +70,8 @@ class VAEGAN(AutoencodingModule, GAN):
             raise ValueError(f"g_batch_factor must be 1, as VAE-GAN has one fake an image, got {self.g_batch_factor}")
         self.level, self.feature_weight, self.kl_weight = level, feature_weight, kl_weight
         self.e_optimizer, self.e_schedule = e_optimizer, e_schedule
+        if self.annealing is not None:
+            self.check_annealing(self.annealing)  # again, since E's schedule is there now
         self.pair_up(Pair(encoder, generator))
 
     @property

@@ -206,7 +206,7 @@ def test_an_operation_of_diffaugment_strikes_with_p() -> None:
         (lambda: Annealing(float("nan")), "kimg is the horizon"),
         (lambda: Annealing(lr=Span(1.0, -0.1)), r"lr goes from one factor of 0 or more to another, got \[1.0, -0.1\]"),
         (lambda: Annealing(half_life=Span(1.0, float("inf"))), "half_life goes from one factor"),
-        (lambda: annealed(d_schedule=Linear()), "leave out d_schedule and g_schedule"),
+        (lambda: annealed(d_schedule=Linear()), "leave out the players' schedules"),
         (lambda: annealed(ema=EMASettings(decay=0.9)), "give ema.half_life_kimg, or set annealing.half_life to"),
         (lambda: annealed(augment=ADA()), "ADA has no probability that could be annealed: choose Pipeline"),
         (lambda: annealed(augment=diff_augment.DiffAugment()), "DiffAugment has no probability"),

@@ -71,6 +71,8 @@ def test_a_known_code_is_found_again(name: str) -> None:
     assert torch.allclose(found.psnr, by_hand)
     with pytest.raises(ValueError, match=r"an image of \[1, 4, 4\] is none of the generator's, which are \[1, 8, 8\]"):
         invert(space, x[..., :4, :4])
+    with pytest.raises(ValueError, match="starts 1: give 1 or more steps, and 2 or more starts"):
+        invert(space, x, starts=1)
 
 
 def test_an_encoder_is_taught_and_its_codes_are_a_start() -> None:

@@ -134,6 +134,15 @@ def test_fewer_images_than_dimensions_still_have_a_gaussian() -> None:
     assert torch.linalg.matrix_rank(module.factor, atol=1e-4) == 2
 
 
+def test_codes_that_diverged_cost_one_sentence() -> None:
+    module = glo(4)
+    module.codes[1] = torch.nan
+    module.guard_terms({"mse": torch.tensor(torch.nan)})
+    for look in (module.on_validation_start, lambda: module.on_save_checkpoint({})):
+        with pytest.raises(FloatingPointError, match="mse"):
+            look()
+
+
 def test_samples_are_of_the_fitted_gaussian() -> None:
     module = GLO(Shifted(), 2)
     module.codes.copy_(torch.tensor([[0.3, 0.4], [0.3, 0.4]]))  # no spread at all

@@ -54,6 +54,14 @@ def test_every_place_is_taken_equally_often() -> None:
     assert (taken / taken.sum() - 0.25).abs().max() < 0.05
 
 
+def test_a_checkpoints_images_follow_the_new_ones_to_their_device() -> None:
+    history = History(4)
+    history.images = images(0, 1)  # on the CPU, and not yet full
+    shown = history.exchange(images(2).to("meta"))
+    assert shown.device == history.images.device == torch.device("meta")
+    assert len(history) == 3
+
+
 def test_a_batch_takes_different_places_and_loses_nothing() -> None:
     torch.manual_seed(0)
     history = History(4)

@@ -15,7 +15,8 @@ from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.latent_cycle import LatentCycle
-from lightning_modules.losses.adversarial import AdversarialLoss, DensityRatio, Hinge, NoisyLabels, NonSaturating
+from lightning_modules.losses.adversarial import AdversarialLoss, DensityRatio, Hinge, NoisyLabels, NonSaturating, TopK
+from lightning_modules.losses.latent_regularisers import LatentConsistency
 from lightning_modules.losses.penalties import R1
 from lightning_modules.losses.reconstruction import L1, MSE
 from lightning_modules.networks.base import Generator, JointDiscriminator, LatentEncoder
@@ -261,6 +262,11 @@ def test_the_encoder_is_averaged_with_the_decoder() -> None:
         ({}, "the encoder learns nothing"),
         ({"encoder_plays": True, "latent_loss": L1()}, "a joint discriminator only"),
         ({"latent_loss": L1(), "evaluated_pass": 2}, "evaluated_pass must lie between 1 and 1"),
+        ({"latent_loss": L1(), "regularisers": [LatentConsistency()]}, "ToldCycle makes no image of noise alone"),
+        (
+            {"joint": True, "encoder_plays": True, "top_k": TopK()},
+            "encoder_plays: G and E have the exchanged",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -79,6 +79,14 @@ def test_what_is_evaluated_is_improved_by_d_and_leaves_both_as_they_were() -> No
     assert shown[1] > shown[0]
 
 
+def test_a_run_that_is_only_evaluated_shows_the_same() -> None:
+    module = logan()
+    z = module.G.sample_z(6)
+    with torch.inference_mode():  # as a trainer that validates
+        alone = module.generate_image(z.clone())
+    assert torch.equal(alone, module.generate_image(z))
+
+
 def test_a_run_goes_on_exactly(tmp_path: Path) -> None:
     ends_alike(tmp_path, logan, lambda: Digits(size=8, batch_size=8), cuts=[3], steps=5)
 

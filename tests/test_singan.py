@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from datamodules.photo import Photo
 from experiments.cli import main
+from lightning_modules.ema import EMASettings
+from lightning_modules.losses.latent_regularisers import LatentConsistency
 from lightning_modules.losses.penalties import PixelGradientPenalty
 from lightning_modules.metrics.patches import layout_distance, patch_distance
 from lightning_modules.networks.singan import SinGANDiscriminator, SinGANGenerator, pyramid
@@ -127,6 +129,36 @@ def test_what_is_made_of_it_has_the_size_that_was_asked_for() -> None:
     assert torch.equal(walk[0], walk[1])  # no scale walks
     with pytest.raises(ValueError, match="there is no scale 4 to start at: give 1 up to 3"):
         family.start_from(x, 4)
+
+
+def test_a_walk_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is 0.9 of the whole way from the place before, what drew it back included, and 0.1 of noise."""
+    family = at(small(), 1)
+    places: list[list[Tensor]] = []
+
+    def image(place: list[Tensor]) -> Tensor:
+        places.append([z.clone() for z in place])
+        return torch.zeros(1, 3, 8, 8)
+
+    monkeypatch.setattr(family.G, "image", image)
+    torch.manual_seed(3)
+    family.animate(400, start=1)
+    torch.manual_seed(3)
+    place, before = torch.zeros_like(places[0][1]), torch.zeros_like(places[0][1])
+    for found in places:
+        step = 0.9 * (place - before) + 0.1 * torch.randn_like(place)
+        before, place = place, 0.9 * (place + step)
+        assert torch.equal(found[0], family.G.fixed)
+        assert torch.allclose(found[1], place)
+    assert torch.cat([found[1] for found in places[50:]]).std().item() == pytest.approx(0.47, abs=0.05)
+
+
+def test_what_its_scales_have_no_use_for_is_refused() -> None:
+    players = SinGANGenerator((24, 30), **SMALL), SinGANDiscriminator((24, 30), **SMALL)
+    with pytest.raises(ValueError, match="ema: scales are trained one after the other"):
+        SinGAN(*players, ema=EMASettings(decay=0.9))
+    with pytest.raises(ValueError, match="LatentConsistency: SinGAN makes no image of noise alone"):
+        SinGAN(*players, regularisers=[LatentConsistency()])
 
 
 def test_distances_by_hand() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from resuming import ends_alike
 from torch import nn
 from torch.optim import SGD
@@ -72,6 +74,29 @@ def test_regularisers_are_steps_of_their_own_and_the_clock_counts_updates(tmp_pa
         ("d_loss", 3), ("d_regularisation", 4), ("g_loss", 4),
     ]  # fmt: skip
     assert module.images_seen == 16
+
+
+def _rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    term = _after_one_look(rank)
+    torch.save(term.mean, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def _after_one_look(seed: int) -> PathLength:
+    torch.manual_seed(seed)
+    styles = torch.randn(2, 1, 3, requires_grad=True)
+    term = PathLength()
+    term((styles.sum(1) @ torch.randn(3, 16)).view(2, 1, 4, 4), styles)
+    return term
+
+
+def test_ranks_have_one_mean_length(tmp_path: Path) -> None:
+    mp.spawn(_rank, (str(tmp_path),), nprocs=2)
+    mean = (_after_one_look(0).mean + _after_one_look(1).mean) / 2
+    for rank in (0, 1):
+        assert torch.load(tmp_path / f"{rank}.pt").item() == pytest.approx(mean.item())
 
 
 def test_the_path_length_keeps_its_interval_when_g_has_two_updates_a_round(tmp_path: Path) -> None:

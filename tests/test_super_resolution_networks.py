@@ -186,6 +186,10 @@ def test_ssim_as_a_loss_is_the_metrics():
     expected = next(value for name, value in scores.items() if name.startswith("ssim"))
     assert 1 - SSIM()(x, y).item() == pytest.approx(expected, abs=1e-5)
     assert SSIM(weight=3.0)(x, x).item() == pytest.approx(0, abs=1e-6)
+    flat = torch.full((1, 3, 16, 16), 0.7)
+    wanted = SSIM()(flat, flat + 0.01)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(SSIM()(flat, flat + 0.01), wanted)
 
 
 @pytest.mark.parametrize("build", [lambda: Charbonnier(epsilon=0), lambda: SSIM(side=4)])

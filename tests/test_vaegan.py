@@ -11,6 +11,7 @@ from torch import Tensor
 from toys import Finite, batches, distance, same, sgd, trainer, weights
 
 from datamodules.digits import Digits
+from lightning_modules.annealing import Annealing, Span
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
@@ -62,6 +63,18 @@ def test_the_clock_is_d_s_and_rounds_are_whole(tmp_path: Path) -> None:
     run.fit(module, datamodule=Finite(batches(4)))
     assert "".join(name[0] for name, _ in module.moves) == "ddeg" * 3
     assert (run.global_step, module.g_step, module.images_seen) == (6, 3, 48)
+
+
+def test_one_image_has_no_sheet_of_reconstructions() -> None:
+    module = vaegan()
+    module._shown = batches(1)[0][0][:1], None
+    assert module.panels().keys() == {"samples", "traversals"}
+
+
+def test_annealed_rates_leave_no_room_for_the_encoders_schedule() -> None:
+    with pytest.raises(ValueError, match="leave out the players' schedules"):
+        vaegan(annealing=Annealing(lr=Span(1.0, 0.5)), e_schedule=Linear())
+    vaegan(annealing=Annealing(lr=Span(1.0, 1.0)), e_schedule=Linear())
 
 
 def test_terms_and_their_weights_by_hand() -> None:

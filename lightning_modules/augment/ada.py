@@ -43,7 +43,9 @@ class Following(nn.Module):
     def observe(self, real_logits: Tensor, images: int) -> None:
         """Add the signs of ``real_logits``, D's verdicts on ``images`` reals as it was shown them."""
         signs = real_logits.detach().sign()
-        self.heard += torch.stack([signs.sum(), signs.new_tensor(signs.numel()), signs.new_tensor(images)])
+        self.heard[0] += signs.sum()
+        self.heard[1] += signs.numel()  # plain numbers: a tensor of them would halt the stream to be copied
+        self.heard[2] += images
 
     @torch.no_grad()
     def adapt(self, step: int) -> dict[str, Tensor]:

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from lightning_modules.augment import diff_augment
 from lightning_modules.augment.base import Augmentation, move_pixels, per_image, pixel_grid
-from lightning_modules.augment.warp import reflect, warp
+from lightning_modules.augment.warp import constant, reflect, warp
 
 LARGEST_SHIFT = 0.125  # of the side, by whole pixels
 SHIFT = 0.125  # deviation of a shift by parts of pixels, of the side
 SCALE = 0.2 * log(2)  # deviations of logarithms
 CONTRAST = 0.5 * log(2)
 SATURATION = log(2)
+CROSS = ((0, -1, 1), (1, 0, -1), (-1, 1, 0))  # the cross product with (1, 1, 1)
 BRIGHTNESS = 0.2  # deviation in [-1, 1]
 
 
@@ -118,7 +119,7 @@ class ColourChange(Operation):
     def around_grey(self, sign: Tensor, hue: Tensor, saturation: Tensor) -> Tensor:
         """The matrices [N, 3, 3] of the class for [N] each."""
         grey = hue.new_full((3, 3), 1 / 3)
-        cross = hue.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / sqrt(3)
+        cross = constant(CROSS, hue.device, hue.dtype) / sqrt(3)
         sign, hue, saturation = (part[:, None, None] for part in (sign, hue, saturation))
         rest = torch.eye(3, device=hue.device, dtype=hue.dtype) - grey
         return sign * grey + saturation * (hue.cos() * rest + hue.sin() * cross)

@@ -8,6 +8,9 @@ itself after two sides, and one such period is enlarged. The authors' code pads 
 by one image, which makes shapes depend on the draw.
 """
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -32,7 +35,7 @@ def warp(x: Tensor, inverse: Tensor) -> Tensor:
     H, W = x.shape[2:]
     place = torch.stack(torch.meshgrid(places(x, W), places(x, H), indexing="xy"), dim=-1)  # [2 H + 10, 2 W + 10, 2]
     source = torch.einsum("nij,hwj->nhwi", inverse[:, :, :2], place) + inverse[:, None, None, :, 2]
-    far = x.new_tensor([W - 1, H - 1])
+    far = constant((W - 1, H - 1), x.device, x.dtype)
     sample = (2 * source + far + CENTRE) % (4 * far)
     warped = grid_sample(up(x, H) @ x @ up(x, W).mT, sample / (2 * far) - 1, align_corners=True)
     return down(x, H) @ warped @ down(x, W).mT
@@ -50,20 +53,43 @@ def places(x: Tensor, side: int) -> Tensor:
 
 def up(x: Tensor, side: int) -> Tensor:
     """The matrix [4 side - 3, side] that enlarges a period of a row of ``x`` and its reflection, first sample last."""
-    pixel = torch.arange(1 - TAPS // 2, 2 * side - 1, device=x.device)
-    sample = torch.arange(4 * side - 3, device=x.device)
-    filtered = 2 * taps_at(x, sample[:, None] - 2 * pixel)
-    return x.new_zeros(len(sample), side).index_add_(1, reflect(pixel, side - 1), filtered)
+    return _up(side, x.device, x.dtype)
 
 
 def down(x: Tensor, side: int) -> Tensor:
-    """The matrix [side, 2 side + 10] that makes ``side`` pixels of twice as many samples."""
-    sample = torch.arange(2 * side + TAPS - 2, device=x.device)
-    return taps_at(x, sample - 2 * torch.arange(side, device=x.device)[:, None])
+    """The matrix [side, 2 side + 10] that makes ``side`` pixels of twice as many samples of rows of ``x``."""
+    return _down(side, x.device, x.dtype)
 
 
-def taps_at(x: Tensor, index: Tensor) -> Tensor:
+# --- made once for each size, device and type: a tensor of plain numbers halts a device's stream to be copied there
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A tensor of ``values``; not to be changed."""
+    return torch.tensor(values, device=device, dtype=dtype)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _up(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    pixel = torch.arange(1 - TAPS // 2, 2 * side - 1)
+    sample = torch.arange(4 * side - 3)
+    filtered = 2 * taps_at(sample[:, None] - 2 * pixel, dtype)
+    matrix = torch.zeros(len(sample), side, dtype=dtype)
+    return matrix.index_add_(1, reflect(pixel, side - 1), filtered).to(device)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _down(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    sample = torch.arange(2 * side + TAPS - 2)
+    return taps_at(sample - 2 * torch.arange(side)[:, None], dtype).to(device)
+
+
+def taps_at(index: Tensor, dtype: torch.dtype) -> Tensor:
     """The filter's coefficients at ``index``, 0 outside of it; their sum is 1."""
-    taps = torch.tensor(SYM6, device=x.device, dtype=torch.float64)
+    taps = torch.tensor(SYM6, dtype=torch.float64)
     known = (index >= 0) & (index < TAPS)
-    return ((taps / taps.sum()).to(x.dtype)[index.clamp(0, TAPS - 1)]) * known
+    return ((taps / taps.sum()).to(dtype)[index.clamp(0, TAPS - 1)]) * known

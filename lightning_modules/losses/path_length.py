@@ -3,10 +3,12 @@
     weight * E (|J_w^T y| - a)^2,   y ~ N(0, I) / sqrt(H W) in image space, a the running mean of |J_w^T y|
 
 so that a step of one length in w changes the image by as much, wherever it is taken. Deviation: a is a constant to the
-gradient, where in the published code a hundredth of it is not.
+gradient, where in the published code a hundredth of it is not; and it is that of all ranks' images, where there each
+rank has its own.
 """
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 EPSILON = 1e-12  # below it the root has no slope
@@ -45,7 +47,11 @@ class PathLength(nn.Module):
         """The term, a scalar, of an ``image`` [N, C, H, W] made of ``styles`` [N, L, w_dim]; the mean follows."""
         lengths = path_lengths(image, styles)
         with torch.no_grad():
-            self.mean.lerp_(lengths.mean(), self.decay)
+            mean = lengths.mean()
+            if dist.is_available() and dist.is_initialized():
+                dist.all_reduce(mean)
+                mean /= dist.get_world_size()
+            self.mean.lerp_(mean, self.decay)
         return self.weight * (lengths - self.mean.clone()).square().mean()
 
 

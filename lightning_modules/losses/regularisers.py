@@ -123,7 +123,8 @@ class LeCam(Regulariser):
         real, fake = scene.real.logits, scene.fake.logits
         with torch.no_grad():
             self.heard[0] += torch.stack([real.sum(), fake.sum()])
-            self.heard[1] += self.heard.new_tensor([real.numel(), fake.numel()])
+            self.heard[1, 0] += real.numel()
+            self.heard[1, 1] += fake.numel()
         if step < self.start:
             return None
         average_real, average_fake = self.averages.clone()

@@ -55,7 +55,8 @@ def invert(
         steps: of Adam.
         rate: its largest.
         noise: on the codes at first, in deviations of drawn ones.
-        starts: codes that are drawn, of which each image begins with the one whose image is nearest.
+        starts: codes that are drawn, 2 or more, of which each image begins with the one whose image is nearest; the
+            noise is in their deviations.
         features: a distance to add to the pixels' mean squared error.
         begun: codes [N, ...] to begin with in the place of drawn ones, an encoder's say.
 
@@ -63,8 +64,8 @@ def invert(
         ValueError: images of another size than the generator makes, or no steps.
     """
     check_images(space, x)
-    if steps < 1 or starts < 1:
-        raise ValueError(f"steps is {steps} and starts {starts}: give 1 or more of both")
+    if steps < 1 or starts < 2:
+        raise ValueError(f"steps is {steps} and starts {starts}: give 1 or more steps, and 2 or more starts")
     drawn = space.draw(starts)
     spread = noise * drawn.std(0, keepdim=True)
     codes = (nearest(space, drawn, x) if begun is None else begun.detach().clone()).requires_grad_()
