@@ -5,8 +5,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 MOST_NAMED = 100  # classes of which a picture still shows names and counts
-LIGHTEST = torch.tensor([255.0, 255.0, 255.0], dtype=torch.float64)  # of no share
-SPAN = torch.tensor([255.0, 100.0, 50.0], dtype=torch.float64)  # how much darker the whole row is
+SPAN = torch.tensor([255.0, 100.0, 50.0], dtype=torch.float64)  # how much darker than white the whole row is
 
 
 def classification_scores(confusion: Tensor) -> dict[str, float]:
@@ -31,8 +30,7 @@ def draw_confusion(confusion: Tensor, names: list[str], cell: int = 36) -> Tenso
     K = len(confusion)
     share = confusion.double().cpu() / confusion.cpu().sum(1, keepdim=True).clamp(min=1)
     if K > MOST_NAMED:
-        lightest, span = LIGHTEST[:, None, None], SPAN[:, None, None]
-        return (lightest - span * share).round().to(torch.uint8)
+        return (255 - SPAN[:, None, None] * share).round().to(torch.uint8)
     sheet = Image.new("RGB", ((K + 2) * cell, (K + 2) * cell), "white")
     draw = ImageDraw.Draw(sheet)
     for i in range(K):
@@ -41,7 +39,7 @@ def draw_confusion(confusion: Tensor, names: list[str], cell: int = 36) -> Tenso
         draw.text((cell * 3 // 2, middle), names[i][:5], fill="black", anchor="mm")
         for j in range(K):
             left, top = (j + 2) * cell, (i + 2) * cell
-            colour = (LIGHTEST - SPAN * share[i, j]).round().int().tolist()
+            colour = (255 - SPAN * share[i, j]).round().int().tolist()
             draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill=tuple(colour))
             if confusion[i, j]:
                 place = (left + cell // 2, top + cell // 2)
