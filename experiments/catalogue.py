@@ -44,6 +44,8 @@ def find_experiment(name: str) -> tuple[str, Path]:
         return name, known[name]
     if name.endswith((".yaml", ".yml")):
         return Path(name).stem, find_file(name)
+    if (Path(name) / "config.yaml").is_file():
+        raise UserError(f"{name} is a run, not an experiment: `atelier fit --resume {name}` goes on with it")
     short = {full.split("/")[-1]: full for full in known}
     if name in short:
         raise UserError(f"there is no experiment {name}: did you mean {short[name]}?")

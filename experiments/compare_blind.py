@@ -70,8 +70,20 @@ def of_folders(targets: Sequence[str]) -> list[Named] | None:
         files = [path for path in files if path.suffix.lower() in PICTURES]
         if not files:
             return None
-        found.append({path.stem: Image.open(path).convert("RGB") for path in files})
+        found.append({path.stem: opened(path) for path in files})
     return found
+
+
+def opened(path: Path) -> Image.Image:
+    """The picture at ``path``.
+
+    Raises:
+        UserError: it gives none.
+    """
+    try:
+        return Image.open(path).convert("RGB")
+    except OSError as error:
+        raise UserError(f"{path} gives no picture ({error}): mend it or take it away") from error
 
 
 def of_runs(targets: Sequence[str], runs: Path) -> list[Named]:

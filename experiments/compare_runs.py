@@ -51,9 +51,18 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
     """
     targets = [found for target in targets for found in expanded(target)]
     given = [target for target in targets if not is_logged(target)]
-    places = {place[0].resolve(): place for target in given for place in find_places(target, runs)}
+    places: dict[Path, Place] = {}
+    empty: list[str] = []
+    for target in given:
+        try:
+            places |= {place[0].resolve(): place for place in find_places(target, runs)}
+        except UserError as error:
+            if len(targets) == 1 or not Path(target).is_dir():
+                raise
+            empty.append(str(error))  # a run that is just beginning, or came to nothing, among others
     with_evaluations = [place for file, place in places.items() for place in (place, *evaluations_beside(file))]
     found, problems = read_records(with_evaluations)
+    problems += empty
     logged, more = find_logged([target for target in targets if is_logged(target)])
     problems += more
     if not found and not logged:

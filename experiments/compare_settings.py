@@ -111,7 +111,7 @@ def folded(found: Mapping[str, list[str | None]]) -> dict[str, list[str | None]]
             continue
         for i, value in enumerate(kept.pop(name)):
             if value not in (None, UNKNOWN):
-                kept[above][i] = f"{kept[above][i]}, {last} {value}"
+                kept[above][i] = ", ".join(filter(None, (kept[above][i], f"{last} {value}")))
     return kept
 
 

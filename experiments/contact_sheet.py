@@ -9,7 +9,7 @@ from datamodules.base import ImageStream
 from experiments.errors import UserError
 from experiments.house import HOUSE
 from experiments.lightning_cli import hush_lightning, switch_off, users_mistakes
-from experiments.request import new_path, number, read_request
+from experiments.request import new_file, number, read_request
 from experiments.train import parse, say
 from lightning_modules.callbacks.pictures import grid, save_png
 
@@ -27,7 +27,7 @@ def show_augmentation(argv: Sequence[str]) -> int:
     request = read_request(argv, own=("--out", *NUMBERS))
     numbers = {name: number(request, name, least) for name, least in NUMBERS.items()}
     images, variants, seed = numbers["--images"] or 8, numbers["--variants"] or 8, numbers["--seed"] or 0
-    out = new_path(request.own.get("--out", "contact_sheet.png"))
+    out = new_file(request.own.get("--out", "contact_sheet.png"), [".png"])
     cli = parse(request, "contact-sheet")
     switch_off(cli, "model", *HOUSE)
     cli.config.trainer.logger = False

@@ -62,6 +62,8 @@ def data(module: type[ImageStream]) -> str:
         module().prepare_data()
     except FileNotFoundError as error:
         return f"absent: {error}"
+    except (OSError, ValueError) as error:
+        return f"damaged: {error}"
     return "there"
 
 

@@ -1,7 +1,7 @@
 """``atelier validate``, ``test`` and ``predict``: look at a trained model. They make no run directory."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,6 +206,15 @@ def in_words(fields: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
+def flattened(batches: Sequence[Any]) -> Iterator[Any]:
+    """The batches of one data loader, or of one after the other."""
+    for batch in batches:
+        if isinstance(batch, list):
+            yield from flattened(batch)
+        else:
+            yield batch
+
+
 def predict(argv: Sequence[str]) -> int:
     """Write the predictions on the test data into a file that torch.load reads."""
     request, subject = prepare(argv, "predict", "--out")
@@ -217,7 +226,11 @@ def predict(argv: Sequence[str]) -> int:
             batches = trainer.predict(
                 subject.cli.model, datamodule=subject.cli.datamodule, ckpt_path=subject.checkpoint
             )
-    predictions = torch.cat([batch for batch in batches or [] if isinstance(batch, torch.Tensor)])
-    torch.save(predictions, out)
+    found = [batch for batch in flattened(batches or []) if isinstance(batch, torch.Tensor)]
+    if len({batch.shape[1:] for batch in found}) > 1:
+        raise UserError("the test data give predictions of several sizes: `atelier restore` writes each as a picture")
+    predictions = torch.cat(found)
+    with replacing(out) as file:
+        torch.save(predictions, file)
     say(f"{len(predictions)} predictions {list(predictions.shape[1:])} in {out}")
     return 0

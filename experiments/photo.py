@@ -9,7 +9,7 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject
-from experiments.request import Request, new_path, number, read_request, sides, take_task
+from experiments.request import Request, new_file, number, read_request, sides, take_task
 from experiments.restore_pictures import Picture, eight_bit, read_image, save
 from experiments.sample import write_webp
 from experiments.train import say, show
@@ -30,7 +30,8 @@ def photo(argv: Sequence[str]) -> int:
     hush_lightning()
     request = read_request(argv, OWN)
     task = take_task(request, "photo", TASKS)
-    out = new_path(request.own.get("--out", f"{task}.{'webp' if task == 'animate' else 'png'}"))
+    kind = ".webp" if task == "animate" else ".png"
+    out = new_file(request.own.get("--out", f"{task}{kind}"), [kind])
     subject = find_subject(request, "photo")
     module = bare_module(subject.cli)
     if not isinstance(module, SinGAN):

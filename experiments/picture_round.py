@@ -59,17 +59,23 @@ def all_of(pictures: Pictures, write: Write, out: Path) -> Done:
         RunError: the disk or the memory is full.
     """
     done, several = Done(), len(pictures.numbers) > 1
+    made: dict[Path, str] = {}
     progress = Progress(pictures.title, len(pictures.numbers), "images restored")
     for place, index in enumerate(pictures.numbers, 1):
         name = pictures.name(index)
+        target = (out / name).with_suffix(".png")
+        if target in made:
+            done.faults.append(Fault(name, f"its result would be called as that of {made[target]}, rename one of them"))
+            continue
         try:
             picture = pictures.read(index)
-            result = write(picture, (out / name).with_suffix(".png"), None if several else name)
+            result = write(picture, target, None if several else name)
         except (BadImageError, FileExistsError) as error:
             done.faults.append(Fault(name, reason(error)))
         except (OSError, MemoryError, torch.OutOfMemoryError) as error:
             raise RunError(f"{name}: {sentence_of(error)}") from error
         else:
+            made[target] = name
             note(done, name, picture, result)
         if several:
             progress.show(place)

@@ -13,8 +13,9 @@ from typing import Any
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
 from experiments.page import charts, folded, over, page, panel, pictures, section, source, table, thinned
-from experiments.request import read_request
+from experiments.request import new_path, read_request
 from experiments.runs import RunDirectory, open_run, pictures_over_time
+from experiments.table_results import status_of
 
 POINTS = 600  # of a curve, at most
 FRAMES = 60  # of a panel, at most
@@ -35,7 +36,7 @@ def report(argv: Sequence[str]) -> int:
     if request.target is None or request.overrides or request.configs:
         raise UserError("report needs a run and nothing else: `atelier report RUN_DIR [--out FILE.html]`")
     run = open_run(request.target)
-    out = Path(request.own.get("--out", run.path / "report.html"))
+    out = new_path(request.own["--out"]) if "--out" in request.own else run.path / "report.html"
     text = written(run)
     with replacing(out) as file:
         file.write(text.encode())
@@ -48,14 +49,14 @@ def written(run: RunDirectory) -> str:
     record, moments = read_json(run.path / "record.json"), list(rows(run))
     curves, frames = series(moments), panels(run.path / "samples")
     names = list(curves)
-    measured = {name for scores in record.get("scores", []) for name in scores["last"]["metrics"]}
+    measured = {name for scores in scored_blocks(record) for name in scores["last"]["metrics"]}
     scored = {i: name for i, name in enumerate(names) if name.removeprefix("val/") in measured}
     losses = {i: name for i, name in enumerate(names) if i not in scored}
     title = f"{record.get('experiment') or run.path.parent.name}, seed {record.get('seed', 'unknown')}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="quiet">{escape(run.path.name)}, {escape(record.get("status", "no record"))}</p>',
-        section("Scores", *(block(scores) for scores in record.get("scores", []))),
+        f'<p class="quiet">{escape(run.path.name)}, {escape(status(run, record))}</p>',
+        section("Scores", *(block(scores) for scores in scored_blocks(record))),
         section("Curves", over() if names else "", charts(scored), folded("losses", charts(losses)) if losses else ""),
         section("Pictures over time", *(panel(i, name, len(f)) for i, (name, f) in enumerate(frames.items()))),
         section("Edits", pictures(told(run.path / "edits"))),
@@ -68,6 +69,16 @@ def written(run: RunDirectory) -> str:
         "panels": [[{"source": source(path), "caption": path.stem} for path in found] for found in frames.values()],
     }
     return page(title, "\n".join(body), data)
+
+
+def scored_blocks(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The record's blocks of scores that have been measured yet."""
+    return [scores for scores in record.get("scores", []) if "last" in scores]
+
+
+def status(run: RunDirectory, record: dict[str, Any]) -> str:
+    """Where the run stands; a record's own word may be that of a process that was killed."""
+    return status_of(record, run.path / "record.json", committed=False) if record else "no record"
 
 
 def read_json(file: Path) -> dict[str, Any]:

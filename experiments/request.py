@@ -154,3 +154,27 @@ def new_path(path: str | Path, shown: str | None = None) -> Path:
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise UserError(f"{shown} cannot be written, {above} is no folder or a protected one: give another --out")
     return path
+
+
+def out_folder(path: str) -> Path:
+    """``path``, a folder or nothing yet.
+
+    Raises:
+        UserError: something else is there, or nothing can be put there.
+    """
+    out = Path(path)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{path} is no folder: give another --out")
+    return out if out.exists() else new_path(out)
+
+
+def new_file(path: str | Path, kinds: Sequence[str]) -> Path:
+    """``new_path`` of a file of one of ``kinds``, endings such as ".png".
+
+    Raises:
+        UserError: as there, or another ending.
+    """
+    out = new_path(path)
+    if out.suffix not in kinds:
+        raise UserError(f"--out is {out}: give a file that ends in {' or '.join(kinds)}")
+    return out

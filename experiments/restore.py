@@ -14,7 +14,7 @@ from datamodules.inspection import Progress
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.picture_round import counting, work
-from experiments.request import Request, new_path, number, read_request
+from experiments.request import Request, number, out_folder, read_request
 from experiments.restore_masks import AnyRestorer, applied, given, in_one_piece, with_masks
 from experiments.restore_networks import find_network, find_scale
 from experiments.restore_pictures import Picture, eight_bit, find_pictures, reserved, save, side_by_side
@@ -106,18 +106,6 @@ def take_place(request: Request, command: str) -> str:
         raise UserError(f"{places[1]} is one place too many: give one image, or the folder that holds all")
     request.overrides = settings
     return places[0]
-
-
-def out_folder(path: str) -> Path:
-    """``path``, a folder or nothing yet.
-
-    Raises:
-        UserError: something else is there, or nothing can be put there.
-    """
-    out = Path(path)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{path} is no folder: give another --out")
-    return out if out.exists() else new_path(out)
 
 
 def cut(restorer: Restorer, tile: int | None, overlap: int | None) -> Tiling:

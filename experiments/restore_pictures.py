@@ -113,10 +113,11 @@ def find_pictures(place: str, out: Path) -> Pictures:
         return Pictures(path.name, OneFile(path), [0])
     source = source_at([path], "give an image, or a folder of images")
     own = out.resolve()
+    inside = own != source.path and own.is_relative_to(source.path)  # what lies there is of earlier calls
     numbers = [
         i
         for i, entry in enumerate(source.entries)
-        if entry.name.lower().endswith(SUFFIXES) and not (source.path / entry.name).is_relative_to(own)
+        if entry.name.lower().endswith(SUFFIXES) and not (inside and (source.path / entry.name).is_relative_to(own))
     ]
     if not numbers:
         raise ValueError(f"{place} holds no images: give an image, or a folder of images")
@@ -219,13 +220,16 @@ def side_by_side(left: Tensor, right: Tensor) -> Tensor:
 def reserved(*paths: Path) -> Iterator[None]:
     """Take the names ``paths`` for files that the block writes; none is left there if it fails.
 
+    An empty file is what a killed process has left of its own.
+
     Raises:
         FileExistsError: something is there already.
     """
     with ExitStack() as stack:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("xb").close()
+            if not (path.is_file() and path.stat().st_size == 0):
+                path.open("xb").close()
             stack.callback(_discard, path)
         yield
         stack.pop_all()

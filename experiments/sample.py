@@ -10,7 +10,7 @@ from torch import Tensor
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning
 from experiments.look import Subject, bare_module, find_subject
-from experiments.request import Request, number, read_request, sides
+from experiments.request import Request, number, out_folder, read_request, sides
 from experiments.train import show
 from experiments.weights import load_weights
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
@@ -46,7 +46,12 @@ def sample(argv: Sequence[str]) -> int:
     classes = labels(module, numbers["--class"])
     seed = numbers["--seed"] or 0
     name = f"step{step}-seed{seed}" + (f"-class{numbers['--class']}" if classes is not None else "")
-    out = Path(request.own["--out"]) if "--out" in request.own else home(subject) / "generated"
+    if subject.checkpoint.stem not in ("last", "best"):
+        name = f"{subject.checkpoint.stem}-{name}"
+    given = "--out" in request.own
+    out = out_folder(request.own["--out"]) if given else home(subject) / "generated"
+    if given and out.is_dir() and any(name in path.stem for path in out.iterdir()):
+        raise UserError(f"{out} has pictures called {name} already, and they are not overwritten: give another --out")
     torch.manual_seed(seed)
     texture = texture_of(module, request)
     if texture is not None:

@@ -11,7 +11,7 @@ from torch import Tensor, cat
 from datamodules.functional.files import replacing
 from datamodules.pairs import in_colour
 from experiments.errors import UserError
-from experiments.request import Request, new_path, number, real
+from experiments.request import Request, new_file, new_path, number, real
 from experiments.restore_pictures import eight_bit, read_image
 from experiments.sample import write_webp
 from experiments.train import say, show
@@ -71,9 +71,7 @@ def sheet_path(request: Request, place: Path, kinds: Sequence[str]) -> Path:
     Raises:
         UserError: neither can be.
     """
-    out = new_path(request.own.get("--out", place))
-    if out.suffix not in kinds:
-        raise UserError(f"--out is {out}: give a file that ends in {' or '.join(kinds)}")
+    out = new_file(request.own.get("--out", place), kinds)
     new_path(out.with_suffix(".json"))
     return out
 

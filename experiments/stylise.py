@@ -20,8 +20,8 @@ from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject
 from experiments.picture_round import work
-from experiments.request import Request, read_request, real
-from experiments.restore import out_folder, take_place
+from experiments.request import Request, out_folder, read_request, real
+from experiments.restore import take_place
 from experiments.restore_pictures import Picture, eight_bit, find_pictures, read_image, reserved, save
 from experiments.train import say
 from experiments.weights import load_weights

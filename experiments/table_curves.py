@@ -70,6 +70,8 @@ def drawn(title: str, score: str, lines: Sequence[Course]) -> str:
     """The picture as SVG."""
     labels = list(dict.fromkeys(line.label for line in lines))
     values = [value for line in lines for _, value in line.over["kimg"]]
+    if min(values) <= 0:
+        raise UserError(f"{score} has values of 0 or less, which have no place between powers of ten: choose another")
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     parts = [text(GAP, 18, f"{title}: {score}")]
     for number, axis in enumerate(AXES):

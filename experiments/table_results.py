@@ -97,7 +97,7 @@ def read_records(files: Iterable[tuple[Path, str, bool]]) -> tuple[list[Result],
             if content.get("kind") == EVALUATION:
                 evaluations.append((shown, content))
             else:
-                found.append(result_of({**content, "status": _status(content, file, committed)}, shown, committed))
+                found.append(result_of({**content, "status": status_of(content, file, committed)}, shown, committed))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{shown} is no record, or a damaged one, and left out ({_said(error)})")
     for shown, content in evaluations:
@@ -117,7 +117,7 @@ def _files(results: Path, runs: Path | None) -> Iterator[tuple[Path, str, bool]]
             yield file, file.as_posix(), False
 
 
-def _status(content: dict[str, Any], file: Path, committed: bool) -> str:
+def status_of(content: dict[str, Any], file: Path, committed: bool) -> str:
     """A run whose process was killed cannot say so itself, nor can one say that it is about to go on."""
     stated = content["status"]
     if stated == "finished":

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def go_on(request: Request, argv: Sequence[str]) -> int:
             f"{run.path.name} holds no checkpoints/last.ckpt, it was stopped before the first was written: start anew"
             f" with `atelier fit --config {run.path / 'config.yaml'}`"
         )
-    with run.going_on():
+    with nullcontext() if is_child_rank() else run.going_on():  # other ranks are of the process that says so
         return resume(request, run, argv)
 
 

@@ -86,7 +86,7 @@ class Restoring(AtelierModule):
         """The evaluated networks from one picture to another, by what they make; the first is ``restore``'s."""
         return {"x": self.evaluated}
 
-    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The evaluated network's image of the condition."""
         return self.restore(batch)
 

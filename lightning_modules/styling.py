@@ -108,7 +108,7 @@ class Styling(OnePlayerModule):
 
     # --- pictures ---------------------------------------------------------------------------------------------
 
-    def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """The picture."""
         return self.restore(batch)
 

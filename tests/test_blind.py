@@ -83,6 +83,12 @@ def test_bad_input_is_one_sentence(words: list[str], sentence: str, capfd: pytes
     assert sentence in refused(capfd, "compare", *words, "--blind")
 
 
+def test_a_damaged_picture_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    folders()
+    next(Path("b").iterdir()).write_bytes(b"no picture")
+    assert "gives no picture" in refused(capfd, "compare", "a", "b", "--blind")
+
+
 @needs_browser
 def test_in_a_browser_keys_vote_and_the_votes_are_a_file(capfd: pytest.CaptureFixture[str]) -> None:
     folders()

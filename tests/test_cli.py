@@ -16,6 +16,7 @@ from PIL import Image
 from experiments import catalogue
 from experiments.cli import COMMANDS, main
 from experiments.lightning_cli import AtelierCLI
+from experiments.look import flattened
 from experiments.runs import create_run
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -209,6 +210,7 @@ def test_sample_draws_grids_singles_and_walks():
     assert grids[0].tobytes() != grids[1].tobytes()
     assert main(["sample", str(run), "--count", "3", "--out", "three"]) == 0
     assert main(["sample", str(run), "--count", "5", "--out", "five"]) == 0
+    assert main(["sample", str(run), "--count", "5", "--out", "five"]) == 2  # none is overwritten where --out is given
     three, five = sorted(Path("three").iterdir()), sorted(Path("five").iterdir())
     assert [p.name for p in three] == [f"step4-seed0-{i:05d}.png" for i in range(3)]
     assert [p.read_bytes() for p in three] == [p.read_bytes() for p in five[:3]]
@@ -230,6 +232,8 @@ def test_validate_and_predict_take_a_run(capsys):
         assert 0 <= float(next(v for k, v in scores.items() if k.endswith("accuracy"))) <= 1
     assert main(["predict", run, "--out", "p.pt"]) == 0
     torch.testing.assert_close(torch.load("p.pt", weights_only=True).sum(1), torch.ones(360))
+    assert list(flattened([[1, 2], [3]])) == list(flattened([1, 2, 3])) == [1, 2, 3]  # of several loaders, and of one
+    assert main(["predict", run, "--out", "new/p.pt"]) == 0
     assert len(runs()) == 1
 
 
@@ -241,6 +245,9 @@ def test_two_ranks_share_one_run_directory():
     assert len(runs()) == 1
     assert [row["kimg"] for row in rows(runs()[0])] == [0.016, 0.032]
     assert len((runs()[0] / "command.txt").read_text().splitlines()) == 1
+    command = [sys.executable, "-m", "experiments", "fit", "--resume", str(runs()[0]), "--clock.g_steps", "4"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
+    assert [row["kimg"] for row in rows(runs()[0])][-1] == 0.064
 
 
 def test_the_main_job_in_two_steps_ends_with_its_scores(capsys):

@@ -186,6 +186,14 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
     assert "the configuration of runs/gan/toy/a/record.json cannot be read (no valid YAML)" in said(capfd, "runs")
 
 
+def test_a_run_that_is_just_beginning_is_named_and_the_others_shown(capfd) -> None:
+    one = run("a", [3.0])
+    Path("runs/gan/toy/b").mkdir()
+    text = said(capfd, str(one), "runs/gan/toy/b")
+    assert "runs/gan/toy/b holds no run and no record" in text
+    assert "gan/toy, seed 0" in text or "1 run" in text
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

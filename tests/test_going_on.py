@@ -12,6 +12,7 @@ from command_line import TINY, place, refused
 from command_line import fit as tiny
 from table_records import commit, cut_off, read, record, write
 
+from experiments import train
 from experiments.cli import main
 from experiments.locks import is_taken, take, taken
 from experiments.runs import goes_on
@@ -108,6 +109,10 @@ def test_a_run_is_trained_by_one_process_at_a_time(capfd, monkeypatch):
     capfd.readouterr()
     said = refused(capfd, "fit", "--resume", str(run), "--clock.g_steps", "8")
     assert said == f"{run.name} goes on in another process: wait for its end, or stop it first."
+    with monkeypatch.context() as child:  # of the process that holds it
+        child.setattr(train, "is_child_rank", lambda: True)
+        child.setattr(train, "resume", lambda *_: 0)
+        assert main(["fit", "--resume", str(run)]) == 0
     process.kill()
     process.communicate()
     assert main(["fit", "--resume", str(run), "--clock.g_steps", "8"]) == 0

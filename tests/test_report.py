@@ -93,6 +93,18 @@ def test_a_run_that_has_just_begun_has_a_page() -> None:
     assert "no record" in Path("run/report.html").read_text()
 
 
+def test_a_run_without_scores_yet_that_was_killed_has_a_page(capfd: pytest.CaptureFixture[str]) -> None:
+    folder = run()
+    record = json.loads((folder / "record.json").read_text())
+    for block in record["scores"]:
+        del block["first"], block["last"]
+    (folder / "record.json").write_text(json.dumps(record | {"status": "running"}))
+    assert main(["report", str(folder)]) == 0
+    assert "cut off</p>" in (folder / "report.html").read_text()
+    Path("pages").mkdir()
+    assert "pages exists and is not overwritten" in refused(capfd, "report", str(folder), "--out", "pages")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -116,12 +116,27 @@ def test_a_folder_is_restored_below_its_own_names_and_damage_is_counted(capfd):
     assert {str(p.relative_to("in/out")) for p in Path("in/out").rglob("*.*")} == {"a.png", "deep/b.png", "c.png"}
     assert np.array_equal(opened("in/out/deep/b.png"), noise(8, 9, seed=2, high=240) + 10)
     assert "3 of 5 images restored" in said
-    assert "  skipped c.png: in/out/c.png exists and is not overwritten, give another --out" in said
+    assert "  skipped c.png: its result would be called as that of c.jpg, rename one of them" in said
     assert "  skipped d.png: damaged" in said
     before = {p: p.read_bytes() for p in Path("in").rglob("*.*") if p.is_file()}
     error = refused(capfd, "restore", str(folder), "in", "--out", "in/out")  # and out is not read
     assert error.startswith("nothing was restored of in: a.png (in/out/a.png exists and is not overwritten")
     assert {p: p.read_bytes() for p in Path("in").rglob("*.*") if p.is_file()} == before
+
+
+def test_what_a_killed_process_left_empty_is_written_anew():
+    put(noise(8, 9, 3, high=240))
+    Path("restored").mkdir()
+    Path("restored/a.png").touch()
+    assert restored(str(run("Brighter")), "a.png").shape == (8, 9, 3)
+
+
+def test_a_folder_within_what_is_written_to_is_read_all_the_same():
+    folder = str(run("Brighter"))
+    put(noise(8, 9, 3, high=230), "restored/a.png")
+    assert main(["restore", folder, "restored", "--out", "twice"]) == 0
+    assert main(["restore", folder, "twice", "--out", "."]) == 0
+    assert np.array_equal(opened("a.png"), noise(8, 9, 3, high=230) + 20)
 
 
 def test_a_full_disk_leaves_nothing(monkeypatch, capfd):

@@ -274,6 +274,8 @@ def test_the_command_makes_pictures_of_a_run(capfd: pytest.CaptureFixture[str]) 
         ("jump",): "photo does one of sample, remake, enlarge, animate: `atelier photo RUN_DIR sample`",
         ("sample", "--out", "sample.png"): "sample.png exists and is not overwritten: give another --out",
         ("sample", "--size", "30", "--out", "a.png"): "--size expects WIDTHxHEIGHT in px, such as 400x200, got '30'",
+        ("animate", "--out", "walk"): "--out is walk: give a file that ends in .webp",
+        ("sample", "--out", "t.jpg"): "--out is t.jpg: give a file that ends in .png",
         ("remake", "--out", "a.png"): "remake needs a picture: --image FILE, a painting, an edited photograph",
         ("remake", "--out", "a.png", "--image", "x.png"): "there is no image at x.png",
         ("remake", "--out", "a.png", "--image", "p.png", "--scale", "9"): "there is no scale 9 to start at: give 1 up",
