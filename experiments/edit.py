@@ -15,7 +15,7 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
-from experiments.request import number, read_request, take_task
+from experiments.request import number, read_request, refuse_ignored, take_task
 from experiments.sample import home, load_generator
 from experiments.sheets import Asked, Made, keep, sheet_path
 from experiments.train import say
@@ -75,6 +75,7 @@ def edit(argv: Sequence[str]) -> int:
     with users_mistakes():
         space = kind(module, number(request, "--label", 0))
         made = TASKS[task](Edit(request, space))
+    refuse_ignored(request, task)
     facts = {"task": task, "space": space.name, "step": step, "seed": seed, "asked": request.own}
     keep(made, out, f"{task} in {space.name}", facts)
     return 0

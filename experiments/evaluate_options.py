@@ -118,7 +118,7 @@ def read_options(request: Request) -> Options:
         checkpoint="best" if str(fixed.get("checkpoint")).startswith("best") else "last",
         floor=YES_NO.get(_one_of(own.get("--floor"), "--floor", tuple(YES_NO)) or ""),
         change=Change(numbers["--size"], numbers["--channels"], numbers["--background"]),
-        pixels=FidelityProtocol(own.get("--colour", "rgb"), numbers["--shave"] or 0),  # type: ignore[arg-type]  # checks
+        pixels=FidelityProtocol(own.get("--colour", "rgb"), numbers["--shave"] or 0),  # which checks
         out=_new(own.get("--out")),
     )
 

@@ -22,7 +22,7 @@ from experiments.explain_sets import Compared, among_real, neighbours, spectra
 from experiments.explain_subject import Seen, open_network
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import Subject, find_subject
-from experiments.request import Request, number, read_request, take_task
+from experiments.request import Request, number, read_request, refuse_ignored, take_task
 from experiments.sample import home
 from experiments.sheets import Made, keep, sheet_path
 
@@ -64,6 +64,7 @@ def explain(argv: Sequence[str]) -> int:
         out = sheet_path(request, place, (".png",))
         torch.manual_seed(seed)
         made = work()
+    refuse_ignored(request, task)
     keep(made, out, task, {"task": task, "step": step, "seed": seed, "asked": request.own})
     return 0
 

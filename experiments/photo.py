@@ -9,7 +9,7 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject
-from experiments.request import Request, new_file, number, read_request, sides, take_task
+from experiments.request import Request, new_file, number, read_request, refuse_ignored, sides, take_task
 from experiments.restore_pictures import Picture, eight_bit, read_image, save
 from experiments.sample import write_webp
 from experiments.train import say, show
@@ -41,6 +41,7 @@ def photo(argv: Sequence[str]) -> int:
     torch.manual_seed(number(request, "--seed", 0) or 0)
     with users_mistakes(), torch.no_grad():
         made = TASKS[task](module, request).cpu()
+    refuse_ignored(request, task)
     if task == "animate":
         write_webp([to_pil(frame) for frame in made], out)
     else:

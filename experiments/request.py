@@ -4,12 +4,38 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from experiments.catalogue import DEFAULTS, find_experiment, find_file
 from experiments.errors import UserError, nearest
 
 FLAGS = ("--print_config", "--dry_run")  # options that take no value
 MISSPELT = 0.8  # how near a word is to one of the command's own options that it was meant to be
+
+
+class Options(dict[str, str]):
+    """Options and their values; remembers which of them somebody asked for.
+
+    Attributes:
+        asked: their names.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        """The value of ``name``, or ``otherwise``."""
+        self.asked.add(name)
+        return super().get(name, otherwise)
 
 
 @dataclass
@@ -26,7 +52,7 @@ class Request:
 
     target: str | None = None
     configs: list[str] = field(default_factory=list)
-    own: dict[str, str] = field(default_factory=dict)
+    own: Options = field(default_factory=Options)
     flags: set[str] = field(default_factory=set)
     overrides: list[str] = field(default_factory=list)
 
@@ -135,6 +161,17 @@ def take_task(request: Request, command: str, tasks: Iterable[str]) -> str:
         raise UserError(f"{command} does one of {', '.join(known)}: `atelier {command} RUN_DIR {known[0]}`")
     request.overrides.remove(task)
     return task
+
+
+def refuse_ignored(request: Request, task: str) -> None:
+    """See that ``task``, which is done, has asked for every option that was given.
+
+    Raises:
+        UserError: one had no meaning for it.
+    """
+    ignored = [name for name in request.own if name not in request.own.asked]
+    if ignored:
+        raise UserError(f"{ignored[0]} has no meaning for {task}: leave it out")
 
 
 def new_path(path: str | Path, shown: str | None = None) -> Path:

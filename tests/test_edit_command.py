@@ -65,8 +65,7 @@ def test_every_tool_writes_a_sheet_and_its_numbers() -> None:
     size, facts = edited(folder, "invert", "--count", "3", "--steps", "2")
     assert (size, len(facts["psnr"]), len(facts["code_error"])) == (sides(3, 2), 3, 3)
     assert edited(folder, "mix", "--image", "x.png,x.png", "--steps", "2", "--layers", "1")[0] == sides(3, 3)
-    for how in ("encoder", "both"):
-        more = ("--by", how, "--teach", "2", "--steps", "2")
+    for more in (("--by", "encoder", "--teach", "2"), ("--by", "both", "--teach", "2", "--steps", "2")):
         assert edited(folder, "invert", "--image", "x.png", *more)[0] == sides(1, 2)
 
 
@@ -100,6 +99,7 @@ SENTENCES = {
     "size": (["invert", "--image", "x.png"], "an image of [1, 9, 9] is none of the generator's, which are [1, 8, 8]"),
     "label": (["between", "--label", "1"], "DCGANGenerator knows no classes: leave the class out"),
     "by": (["invert", "--image", "x.png", "--by", "luck"], "--by is luck: choose of steps, encoder, both"),
+    "ignored": (["between", "--image", "nowhere.png"], "--image has no meaning for between: leave it out"),
     "reach": (["vary", "--strength", "far"], "--strength expects numbers of 0 or more, got 'far'"),
 }
 
