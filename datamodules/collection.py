@@ -97,10 +97,10 @@ class Alike(Decoding):
         super().check(image)
         width, height = image.size
         grey = image.mode in GREY
-        if has_low_bytes(image):
-            raise BadImageError("16 bits a channel, of which 8 would be lost")
         if image.mode not in (*GREY, *COLOUR):
             raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB")
+        if has_low_bytes(image):
+            raise BadImageError("16 bits a channel, of which 8 would be lost")
         if self.change.size is None and (width, height) != (self.size, self.size):
             raise BadImageError(f"{width} x {height} and not {self.size} x {self.size}")
         if self.change.background is None and image.has_transparency_data:

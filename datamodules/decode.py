@@ -209,10 +209,10 @@ def decode_upright(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
 
 
 def _check_whole(image: Image.Image) -> None:
-    if has_low_bytes(image):
-        raise BadImageError("16 bits a channel, of which 8 would be lost")
     if image.has_transparency_data or image.mode not in ("L", "RGB", "P"):
         raise BadImageError(f"{image.mode} pixels, neither 8-bit grey nor RGB without transparency")
+    if has_low_bytes(image):
+        raise BadImageError("16 bits a channel, of which 8 would be lost")
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

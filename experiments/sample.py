@@ -10,7 +10,7 @@ from torch import Tensor
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning
 from experiments.look import Subject, bare_module, find_subject
-from experiments.request import Request, number, out_folder, read_request, sides
+from experiments.request import Request, new_path, number, out_folder, read_request, sides
 from experiments.train import show
 from experiments.weights import load_weights
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
@@ -48,22 +48,25 @@ def sample(argv: Sequence[str]) -> int:
     name = f"step{step}-seed{seed}" + (f"-class{numbers['--class']}" if classes is not None else "")
     if subject.checkpoint.stem not in ("last", "best"):
         name = f"{subject.checkpoint.stem}-{name}"
-    given = "--out" in request.own
-    out = out_folder(request.own["--out"]) if given else home(subject) / "generated"
-    if given and out.is_dir() and any(name in path.stem for path in out.iterdir()):
-        raise UserError(f"{out} has pictures called {name} already, and they are not overwritten: give another --out")
+    own = home(subject) / "generated"  # where the same call writes the same picture again
+    out = out_folder(request.own["--out"]) if "--out" in request.own else own
+
+    def place(file: str) -> Path:
+        return out / file if out == own else new_path(out / file)
+
     torch.manual_seed(seed)
     texture = texture_of(module, request)
     if texture is not None:
         kind, images = texture
-        written = out / f"{kind}-{images.shape[3]}x{images.shape[2]}-{name}.png"
+        written = place(f"{kind}-{images.shape[3]}x{images.shape[2]}-{name}.png")
         save_png(images[0], written)
     elif numbers["--interpolate"] is not None:
-        written = animate(module, numbers["--interpolate"], classes, out / f"walk-{name}.webp")
+        written = animate(module, numbers["--interpolate"], classes, place(f"walk-{name}.webp"))
     elif numbers["--count"] is not None:
+        place(f"{name}-{0:05d}.png")
         written = singles(module, numbers["--count"], classes, out, name)
     else:
-        written = out / f"grid-{name}.png"
+        written = place(f"grid-{name}.png")
         save_png(grid(draw(module, GRID, classes)), written)
     print(show(written.resolve()))
     return 0
