@@ -78,7 +78,7 @@ def scored_blocks(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def status(run: RunDirectory, record: dict[str, Any]) -> str:
     """Where the run stands; a record's own word may be that of a process that was killed."""
-    return status_of(record, run.path / "record.json", committed=False) if record else "no record"
+    return status_of(record, run.path / "record.json", committed=False) if "status" in record else "no record"
 
 
 def read_json(file: Path) -> dict[str, Any]:
