@@ -191,7 +191,7 @@ def test_a_run_that_is_just_beginning_is_named_and_the_others_shown(capfd) -> No
     Path("runs/gan/toy/b").mkdir()
     text = said(capfd, str(one), "runs/gan/toy/b")
     assert "runs/gan/toy/b holds no run and no record" in text
-    assert "gan/toy, seed 0" in text or "1 run" in text
+    assert "| gan/toy, seed 0 | 0 | 2 | 1,024 | 1 thread | 3 | 3 (0) |" in text
 
 
 @pytest.mark.parametrize(
