@@ -4,6 +4,7 @@ The same file is DCGAN, WGAN, WGAN-GP, DRAGAN, LSGAN, SNGAN and their like: what
 a relativistic loss asks for reals in G's step they are those of D's last step.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -25,7 +26,11 @@ class GAN(AdversarialModule, JudgedModule):
         discriminator: D(x, y) -> logits.
         loss: the objective of both; the paper's non-saturating one unless given.
         g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
+        share_fakes: let G's first update after D's judge D's fakes again, as PacGAN's code does: one forward of G less.
         **judged: the arguments of ``JudgedModule``.
+
+    Raises:
+        ValueError: ``share_fakes`` where the fakes of the two steps are not the same.
     """
 
     makes_of_noise = True
@@ -36,28 +41,41 @@ class GAN(AdversarialModule, JudgedModule):
         discriminator: Discriminator,
         loss: AdversarialLoss | None = None,
         g_batch_factor: int = 1,
+        share_fakes: bool = False,
         **judged: Any,
     ) -> None:
         super().__init__(generator, discriminator, loss=loss, **judged)
         if g_batch_factor < 1 or (g_batch_factor > 1 and self.loss.relativistic):
             raise ValueError(f"g_batch_factor must be 1 or more, and 1 under a relativistic loss, got {g_batch_factor}")
-        self.g_batch_factor = g_batch_factor
+        if share_fakes and not self.makes_of_noise:
+            raise ValueError(f"share_fakes: {type(self).__name__} makes no image of noise alone: leave it out")
+        if share_fakes and (g_batch_factor > 1 or self.micro_batch is not None):
+            raise ValueError("share_fakes: D's fakes are G's whole batch: leave out g_batch_factor and micro_batch")
+        self.g_batch_factor, self.share_fakes = g_batch_factor, share_fakes
+        self._shared: Made | None = None  # D's fakes of this step, until G has judged them
 
     def check_data(self, data: StatesItsData) -> None:
         """The base's; D's classes too."""
         super().check_data(data)
         self.check_classes(self.D.num_classes, data)
 
+    def update_discriminator(self, batch: Sequence[Tensor]) -> None:
+        """The base's, on fakes that G's update will judge again where they are shared: G still learns here."""
+        if self.share_fakes and (self.global_step + 1) % self.n_critic == 0:
+            self._shared = self.make_fakes(batch[1])
+        super().update_discriminator(batch)
+
     def d_loss(self, x: Tensor, y: Tensor) -> Terms:
         """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
         with torch.no_grad():
-            made = self.make_fakes(y)
+            made = self._shared or self.make_fakes(y)
+        made = made._replace(images=made.images.detach())
         return self.d_terms(x, made.images, y, made)
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
         y_fake = torch.cat([y] * self.g_batch_factor)
-        made = self.make_fakes(y_fake)
+        made, self._shared = self._shared or self.make_fakes(y_fake), None
         return self.g_terms(x, made.images, y, y_fake, made)
 
     def make_fakes(self, y: Tensor) -> Made:

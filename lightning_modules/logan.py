@@ -114,6 +114,8 @@ class LOGAN(GAN):
             raise ValueError(f"LOGAN: give 1 step or more and none or more in evaluation: {steps}, {evaluation_steps}")
         if not 0 < share <= 1 or transport < 0:
             raise ValueError(f"LOGAN: share lies in (0, 1] and transport is not negative, got {share} and {transport}")
+        if self.share_fakes:
+            raise ValueError("share_fakes: LOGAN improves D's noise and G's apart: leave it out")
         self.steps, self.evaluation_steps, self.share, self.transport = steps, evaluation_steps, share, transport
         self.ascent = Ascent(size, damping)
         self._moved: Tensor | None = None  # |Delta z|^2 of the fakes that G learns from

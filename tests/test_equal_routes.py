@@ -1,5 +1,6 @@
 """Laws of the two-player base: the same update by two routes, and noise that never comes twice."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from toys import (
 
 from datamodules.digits import Digits
 from lightning_modules.gan import GAN
-from lightning_modules.losses.adversarial import Hinge, Wasserstein
+from lightning_modules.losses.adversarial import Hinge, NonSaturating, Wasserstein
 from lightning_modules.losses.penalties import R1, R2
 
 # --- equal routes -------------------------------------------------------------------------------------------
@@ -107,6 +108,36 @@ def test_no_noise_comes_twice(tmp_path: Path) -> None:
     assert len(z) == 3 * (1 + 2) * 2  # D, G and G again, in two micro-batches each
     values = torch.cat(z).flatten()
     assert len(values.unique()) == len(values) == 18 * 4 * 4
+
+
+def test_shared_fakes_by_hand(tmp_path: Path) -> None:
+    module = Draws(share_fakes=True, n_gen=2, d_optimizer=sgd(), g_optimizer=sgd())
+    G, D = copy.deepcopy(module.G), copy.deepcopy(module.D)
+    del G.sample_z  # the module's
+    trainer(tmp_path, max_steps=1).fit(module, datamodule=Finite(batches(1)))
+    (x, y), loss, (z, fresh) = batches(1)[0], NonSaturating(), module.z
+    of_D, of_G = sgd()(D.parameters()), sgd()(G.parameters())
+    loss.d(D(x, y), D(G(z, y).detach(), y)).backward()
+    of_D.step()
+    for noise in (z, fresh):
+        of_G.zero_grad()
+        loss.g(None, D(G(noise, y), y)).backward()
+        of_G.step()
+    assert distance(weights(module.G), weights(G)) < 1e-6
+    assert distance(weights(module.D), weights(D)) < 1e-6
+    assert distance(weights(module), weights(Draws())) > 1e-3
+
+
+def test_fakes_are_shared_with_the_last_step_of_d(tmp_path: Path) -> None:
+    assert len(drawn(tmp_path, share_fakes=True)) == 3
+    assert len(drawn(tmp_path, share_fakes=True, n_critic=2)) == 3  # of D, of D and G, of D
+    assert len(drawn(tmp_path, n_critic=2)) == 4
+
+
+@pytest.mark.parametrize("settings", [{"micro_batch": 4}, {"g_batch_factor": 2}])
+def test_fakes_that_are_not_the_same_are_not_shared(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"share_fakes: D's fakes are G's whole batch: leave out"):
+        GAN(*mlps(), share_fakes=True, **settings)
 
 
 def test_noise_is_a_function_of_the_seed(tmp_path: Path) -> None:

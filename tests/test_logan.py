@@ -97,6 +97,7 @@ def test_a_run_goes_on_exactly(tmp_path: Path) -> None:
         ({"steps": 0}, "give 1 step or more"),
         ({"share": 0.0}, r"share lies in \(0, 1\]"),
         ({"size": 0.0}, "size and damping must be above 0"),
+        ({"share_fakes": True}, "share_fakes: LOGAN improves D's noise and G's apart: leave it out"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, float], sentence: str) -> None:

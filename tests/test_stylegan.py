@@ -72,6 +72,8 @@ def test_every_weight_learns_in_a_run_with_mixed_styles(tmp_path: Path) -> None:
     assert not [name for name, weight in G.named_parameters() if torch.equal(weight, before[name])]
     with pytest.raises(ValueError, match=r"mixing is -0\.1: give a share"):
         StyleGAN(G, D, mixing=-0.1)
+    with pytest.raises(ValueError, match="share_fakes: StyleGAN makes no image of noise alone: leave it out"):
+        StyleGAN(G, D, share_fakes=True)
 
 
 @pytest.mark.parametrize("make", [StyleGANGenerator, StyleGAN2Generator])
