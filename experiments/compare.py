@@ -63,7 +63,7 @@ def votes(request: Request) -> int:
     """Say what the votes of blind comparisons come to."""
     from experiments.compare_blind import tell_votes
 
-    if request.target is not None or BLIND in request.flags:
+    if request.target is not None or BLIND in request.flags or request.configs or len(request.own) > 1:
         raise UserError("--votes takes the files alone: `atelier compare --votes votes.json ...`")
     print(tell_votes([request.own["--votes"], *request.overrides]))
     return 0

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 
 from datamodules.workers import DataError
-from experiments.errors import RunError, UserError, sentence_of
+from experiments.errors import RunError, UserError, memory_is_full, sentence_of
 from experiments.half_precision import warning
 from experiments.house import HOUSE
 from experiments.lightning_cli import AtelierCLI, hush_lightning, users_mistakes
@@ -72,12 +72,14 @@ def dry_run(argv: Sequence[str]) -> int:
         try:
             with users_mistakes():
                 trainer.fit(cli.model, datamodule=cli.datamodule)
-        except torch.OutOfMemoryError as error:
+        except (FloatingPointError, DataError) as error:
+            raise RunError(sentence_of(error)) from error
+        except (MemoryError, RuntimeError) as error:
+            if not memory_is_full(error):
+                raise
             raise RunError(
                 "a step does not fit the memory of the device: lower data.batch_size, or give model.micro_batch"
             ) from error
-        except (FloatingPointError, DataError) as error:
-            raise RunError(sentence_of(error)) from error
     lines(report(cli, trainer, rehearsal))
     return 0
 

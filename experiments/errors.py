@@ -69,6 +69,15 @@ def disk_is_full(error: BaseException) -> bool:
     return False
 
 
+def memory_is_full(error: BaseException) -> bool:
+    """Whether ``error`` is of a device, or of a CPU, whose memory does not suffice.
+
+    PyTorch has a class for the first alone: the second is a RuntimeError of its allocator.
+    """
+    of_device = type(error).__name__ == "OutOfMemoryError"  # this file imports no torch
+    return of_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def sentence_of(error: BaseException) -> str:
     """What ``error`` says; what the system says of a file names that file."""
     if isinstance(error, OSError) and error.strerror:

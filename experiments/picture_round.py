@@ -13,7 +13,7 @@ from datamodules.decode import BadImageError
 from datamodules.inspection import Progress
 from datamodules.report import examples
 from datamodules.sources import Fault
-from experiments.errors import RunError, UserError, sentence_of
+from experiments.errors import RunError, UserError, memory_is_full, sentence_of
 from experiments.restore_pictures import Picture, Pictures
 from experiments.train import say, show
 
@@ -72,8 +72,12 @@ def all_of(pictures: Pictures, write: Write, out: Path) -> Done:
             result = write(picture, target, None if several else name)
         except (BadImageError, FileExistsError) as error:
             done.faults.append(Fault(name, reason(error)))
-        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+        except OSError as error:
             raise RunError(f"{name}: {sentence_of(error)}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not memory_is_full(error):
+                raise
+            raise RunError(f"{name} is too large for the memory: make it smaller, or its tiles") from error
         else:
             made[target] = name
             note(done, name, picture, result)

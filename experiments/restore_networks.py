@@ -65,9 +65,9 @@ def find_network(request: Request, command: str = "restore") -> Found:
         raise UserError(f"{command} begins with a network: `atelier {command} RUN_DIR IMAGE_OR_FOLDER`")
     shipped = restorer_names()
     if target in shipped and not Path(target).is_dir():
-        if "--ckpt" in request.own or request.overrides:
-            extra = "--ckpt" if "--ckpt" in request.own else request.overrides[0]
-            raise UserError(f"{target} is shipped as it is: leave out {extra}")
+        extras = [*(["--ckpt"] if "--ckpt" in request.own else []), *request.overrides, *request.configs]
+        if extras:
+            raise UserError(f"{target} is shipped as it is: leave out {extras[0]}")
         if "--mask" in request.own:
             raise UserError(f"{target} fills no holes: leave out --mask, or give a run of a family such as Inpainting")
         with users_mistakes():

@@ -64,6 +64,8 @@ def test_votes_of_several_people_are_one_rate(capfd: pytest.CaptureFixture[str])
     Path("z.json").write_text(json.dumps({"of": ["a", "c"], "votes": [{"vote": 1}]}))
     assert "z.json is of a and c, not of a and b" in refused(capfd, "compare", "--votes", "x.json", "z.json")
     Path("z.json").write_text(json.dumps({"of": ["a", "b"], "votes": [{"vote": 2}]}))
+    for extra in (["--pairs", "5"], ["--blind"]):
+        assert "--votes takes the files alone" in refused(capfd, "compare", "--votes", "x.json", *extra)
     assert "z.json holds no votes of a blind comparison" in refused(capfd, "compare", "--votes", "z.json")
 
 

@@ -220,10 +220,16 @@ def test_a_mistake_costs_one_sentence(words, sentence, capfd):
     assert runs() == []
 
 
-def test_a_step_that_does_not_fit_ends_in_a_sentence(monkeypatch, capsys):
-    def full(*args):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+def of_a_device(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory")
 
+
+def of_a_cpu(*_):
+    torch.empty(1 << 50)
+
+
+@pytest.mark.parametrize("full", [of_a_device, of_a_cpu])
+def test_a_step_that_does_not_fit_ends_in_a_sentence(full, monkeypatch, capsys):
     monkeypatch.setattr(GAN, "g_loss", full)
     assert main(["fit", "tiny.yaml", "--dry_run"]) == 1
     assert "lower data.batch_size" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import ROOT, place, refused
 from PIL import Image, ImageCms
 from restore_runs import (
@@ -149,6 +150,15 @@ def test_a_full_disk_leaves_nothing(monkeypatch, capfd):
 
     monkeypatch.setattr(restoring, "save", full)
     assert "No space left on device" in refused(capfd, "restore", str(folder), "a.png", code=1)
+
+
+def test_a_picture_too_large_for_the_memory_ends_in_a_sentence(monkeypatch, capfd):
+    folder = run("Brighter")
+    put(noise(8, 9, 3))
+    Path("restored").mkdir()
+    monkeypatch.setattr(restoring, "save", lambda *_: torch.empty(1 << 50))
+    said = refused(capfd, "restore", str(folder), "a.png", code=1)
+    assert "a.png is too large for the memory: make it smaller, or its tiles" in said
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ def test_a_shipped_network_gives_what_its_run_gives(shelf, capfd):
     assert "fsrcnn-x2: x2, reads luma" in capfd.readouterr().out
     assert "did you mean fsrcnn-x2?" in refused(capfd, "restore", "fsrcnn-x3", "a.png")
     assert "leave out --ckpt" in refused(capfd, "restore", "fsrcnn-x2", "a.png", "--ckpt", "last")
+    assert "leave out other.yaml" in refused(capfd, "restore", "fsrcnn-x2", "a.png", "--config", "other.yaml")
 
 
 def test_a_large_network_is_shipped_in_half_precision(shelf, monkeypatch):
