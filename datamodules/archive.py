@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from datamodules.decode import BadImageError
+from datamodules.open_image import BadImageError
 from datamodules.sources import HIDDEN, Entry, Fault, Source
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field (APPNOTE 4.3.7)

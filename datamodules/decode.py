@@ -10,25 +10,24 @@
 5. It is resized by one of Pillow's kernels, antialiased (the kernel widens when it shrinks), rounded to 8 bits.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+
+from datamodules.open_image import (
+    MAX_PIXELS,
+    BadImageError,
+    has_low_bytes,
+    is_16_bit_grey,
+    may_be_turned,
+    most_bytes,
+    opened,
+)
 
 Kernel = Literal["box", "bilinear", "bicubic", "lanczos"]
 Crop = Literal["centre", "none"] | int
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib"),
-    *(".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
-MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # where Pillow itself refuses to open a file
-BYTES_A_PIXEL = 8  # of the largest format that is read: 16-bit RGBA, uncompressed
 
 _KERNELS = {
     "box": Image.Resampling.BOX,
@@ -37,15 +36,6 @@ _KERNELS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 _ORIENTATION = 0x0112  # EXIF
-_EXIF_PLACES = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
-
-
-class BadImageError(ValueError):
-    """A file that gives no image. The message says why, without the file's name."""
-
-
-class PassingError(BadImageError):
-    """A file that gives no image now, for a reason that lies not in its bytes: it may give one the next time."""
 
 
 class Decoded(NamedTuple):
@@ -135,7 +125,7 @@ class Decoding:
             changes.append("16 bits to 8")
         if getattr(image, "is_animated", False):
             changes.append("first frame of several")
-        if _may_be_turned(image):
+        if may_be_turned(image):
             turned = image.getexif().get(_ORIENTATION, 1)
             image = ImageOps.exif_transpose(image)
             if turned in range(2, 9):
@@ -241,65 +231,3 @@ def decode_rgba(content: bytes, max_pixels: int = 2**26) -> np.ndarray:
         if not image.has_transparency_data or image.mode not in ("RGBA", "LA", "PA", "P", "L", "RGB"):
             raise BadImageError(f"{image.mode} pixels without transparency, where an alpha is asked for")
         return np.array(image.convert("RGBA"))
-
-
-def most_bytes(max_pixels: int) -> int:
-    """A file with more bytes holds more than ``max_pixels``, or is none of the formats."""
-    return BYTES_A_PIXEL * max_pixels + 2**20
-
-
-@contextmanager
-def opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The image in ``content``, its header read and found to promise no more than ``max_pixels``.
-
-    Raises:
-        BadImageError: it cannot be opened, or the block meets damage in it.
-    """
-    if not content:
-        raise BadImageError("empty file")
-    try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                pixels = f"{width} x {height} = {width * height:,}"
-                raise BadImageError(f"{pixels} pixels are more than max_pixels {max_pixels:,}")
-            yield image
-    except BadImageError:
-        raise
-    except MemoryError as error:
-        raise PassingError("more than there is memory for") from error
-    except UnidentifiedImageError:
-        raise BadImageError("not an image, or one without a whole header") from None
-    except Image.DecompressionBombError as error:
-        promised = int("".join(filter(str.isdigit, str(error).split("exceeds")[0])))
-        raise BadImageError(f"{promised:,} pixels are more than max_pixels {max_pixels:,}") from None
-    except Exception as error:  # a decoder that meets damage raises anything
-        said = " ".join(str(error).split(" (")[0].split())  # without numbers that hang on a library's buffers
-        raise BadImageError(f"damaged: {said or type(error).__name__}") from error
-
-
-def is_16_bit_grey(image: Image.Image) -> bool:
-    """Whether ``image``, as it was opened, holds 16-bit grey levels; Pillow calls those of a PGM file 32-bit."""
-    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
-
-
-def has_low_bytes(image: Image.Image) -> bool:
-    """Whether the file of ``image``, of which nothing is decoded yet, has 16 bits a channel, of colour or grey."""
-    raw = repr(image.tile) if isinstance(image, ImageFile.ImageFile) else ""  # the decoder's mode: what the file has
-    return is_16_bit_grey(image) or ";16" in raw
-
-
-def _may_be_turned(image: Image.Image) -> bool:
-    # looking for an orientation costs as much as decoding a small file
-    return image.format == "TIFF" or not _EXIF_PLACES.isdisjoint(image.info)
-
-
-@contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings of odd files to itself: what matters of them is in the report.
-
-    For one thread at a time, around the threads that decode: Python's filters belong to the process.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -24,8 +24,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from datamodules.decode import BadImageError, Decoding, PassingError, quiet_pillow
+from datamodules.decode import Decoding
 from datamodules.functional.files import cache_folder, replacing
+from datamodules.open_image import BadImageError, PassingError, quiet_pillow
 from datamodules.sources import Source
 
 CHUNK = 32  # files a task of one thread

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from posixpath import splitext
 
-from datamodules.decode import SUFFIXES
+from datamodules.open_image import SUFFIXES
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from datamodules.base import data_root
 from datamodules.collection import read_whole
-from datamodules.decode import SUFFIXES, decode_whole
+from datamodules.decode import decode_whole
 from datamodules.functional.colour import full_luma8, luma8
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8
 from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
+from datamodules.open_image import SUFFIXES
 from datamodules.patches import Pair, Patches, Turns
 from datamodules.stream import Batch, IndexedBatch, StreamDataModule
 

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from datamodules.base import data_root
 from datamodules.damage import Damage, Holed
-from datamodules.decode import BadImageError, decode_upright, quiet_pillow
+from datamodules.decode import decode_upright
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import UNIT, ValueRange
 from datamodules.inspection import channels_first
+from datamodules.open_image import BadImageError, quiet_pillow
 from datamodules.pairs import PairLoader, PairSet
 from datamodules.stream import Batch
 

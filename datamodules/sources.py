@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.decode import BadImageError, PassingError
+from datamodules.open_image import BadImageError, PassingError
 
 HIDDEN = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from datamodules.collection import read_whole
-from datamodules.decode import SUFFIXES
 from datamodules.functional.keys import key
 from datamodules.functional.warp_views import Disparities, stereo_pair
 from datamodules.image_files import source_at
+from datamodules.open_image import SUFFIXES
 from datamodules.pairs import Colour
 from datamodules.patches import Turns
 from datamodules.sources import Source

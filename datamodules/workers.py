@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from datamodules.decode import Decoding, quiet_pillow
+from datamodules.decode import Decoding
 from datamodules.inspection import CHUNK, channels_first, decode_into, remembered
+from datamodules.open_image import quiet_pillow
 from datamodules.sources import Source
 from datamodules.stream import Batch, Feed, ItemSet
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from datamodules.decode import BadImageError
+from datamodules.open_image import BadImageError
 from experiments.errors import UserError
 from experiments.lightning_cli import users_mistakes
 from experiments.restore_pictures import Picture, Pictures, find_pictures

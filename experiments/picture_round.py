@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from datamodules.decode import BadImageError
 from datamodules.inspection import Progress
+from datamodules.open_image import BadImageError
 from datamodules.report import examples
 from datamodules.sources import Fault
 from experiments.errors import RunError, UserError, memory_is_full, sentence_of

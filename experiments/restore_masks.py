@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datamodules.decode import BadImageError
+from datamodules.open_image import BadImageError
 from experiments.companions import Companions
 from experiments.errors import UserError
 from experiments.restore_pictures import Picture, Pictures, eight_bit

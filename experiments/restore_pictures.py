@@ -15,7 +15,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from datamodules.collection import SUFFIXES
-from datamodules.decode import (
+from datamodules.functional.files import replacing
+from datamodules.functional.pillow import cubic, resize_bytes
+from datamodules.image_files import source_at
+from datamodules.open_image import (
     MAX_PIXELS,
     BadImageError,
     has_low_bytes,
@@ -24,9 +27,6 @@ from datamodules.decode import (
     opened,
     quiet_pillow,
 )
-from datamodules.functional.files import replacing
-from datamodules.functional.pillow import cubic, resize_bytes
-from datamodules.image_files import source_at
 from datamodules.sources import Entry, FolderSource, Source
 from experiments.errors import UserError
 

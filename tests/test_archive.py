@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.archive import ZipSource
-from datamodules.decode import BadImageError
+from datamodules.open_image import BadImageError
 from datamodules.sources import FolderSource, Source
 
 LIMIT = 2**20

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageFile
 from torchvision.transforms.functional import InterpolationMode, center_crop, resize
 
-from datamodules.decode import MAX_PIXELS, BadImageError, Decoding, decode_upright, decode_whole
+from datamodules.decode import Decoding, decode_upright, decode_whole
+from datamodules.open_image import MAX_PIXELS, BadImageError
 from experiments.bench.mixed import bomb, deep, packed, picture
 
 

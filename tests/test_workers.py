@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from command_line import place, runs
-from PIL import Image
 from test_data_resume import BATCH, Save
 from test_data_resume import fit as fit_recorder
 from test_folder import folder_yaml
@@ -19,7 +18,6 @@ from test_folder import folder_yaml
 import datamodules.inspection
 from datamodules.augment import Shift
 from datamodules.folder import Folder
-from datamodules.sources import FolderSource
 from datamodules.workers import DataError, FileSet, told
 from experiments.bench.data import measure
 from experiments.bench.mixed import make_mixed, packed, picture, zip_of
@@ -202,46 +200,6 @@ def test_files_are_looked_through_once(photos, monkeypatch):
     monkeypatch.setattr(datamodules.inspection, "decode_all", decode_all)
     with pytest.raises(TypeError):  # another kernel is another hash
         _ = data_of(photos, resize="box").reference("train").sha256
-
-
-def test_a_changed_file_is_looked_at_again(tmp_path):
-    make_mixed(tmp_path / "mixed", 30)
-    before = data_of(tmp_path, "mixed", augment=None)
-    before.prepare_data()
-    (tmp_path / "mixed" / "blobs" / "00000.jpg").write_bytes(b"no image")
-    after = data_of(tmp_path, "mixed", augment=None)
-    after.prepare_data()
-    assert len(after.report.faults) == len(before.report.faults) + 1
-
-
-def test_files_of_equal_names_sizes_and_times_are_told_apart(tmp_path):
-    hashes = []
-    for name, level in (("a", 0), ("b", 100)):
-        (tmp_path / name).mkdir()
-        for i in range(30):
-            file = tmp_path / name / f"{i:02d}.bmp"
-            Image.new("RGB", (12, 12), (level + i, 0, 0)).save(file)
-            os.utime(file, (0, 0))  # as tools that pack reproducibly leave them
-        hashes.append(data_of(tmp_path, name, augment=None).reference("train").sha256)
-    assert hashes[0] != hashes[1]
-
-
-def test_a_reading_error_that_passes_is_not_remembered(tmp_path, monkeypatch):
-    make_mixed(tmp_path / "mixed", 30)
-    fetch = FolderSource.fetch
-    with monkeypatch.context() as broken:
-        broken.setattr(FolderSource, "fetch", lambda source, i: out_of_files() if i == 0 else fetch(source, i))
-        before = data_of(tmp_path, "mixed", augment=None)
-        before.prepare_data()
-    after = data_of(tmp_path, "mixed", augment=None)
-    after.prepare_data()
-    assert len(after.report.faults) == len(before.report.faults) - 1
-    assert datamodules.inspection.forget() == 2  # splits
-    assert datamodules.inspection.forget() == 0
-
-
-def out_of_files() -> bytes:
-    raise OSError(24, "Too many open files")
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------
