@@ -1,10 +1,11 @@
-"""``python -m experiments.table_keys``: compute the key of every row of every table, for ``atelier table`` to compare.
+"""``python -m experiments.table_keys [ROW...]``: the keys of the tables' rows, for ``atelier table`` to compare.
 
-A key that changed is kept as an earlier one: records that bear it are stale, not of something else.
+All are computed, which takes minutes, unless some are named, such as gan/icr_mnist32: enough after a change of their
+YAML alone. A key that changed is kept as an earlier one: records that bear it are stale, not of something else.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,7 +13,7 @@ import yaml
 from datamodules.functional.files import replacing
 from experiments.catalogue import DEFAULTS
 from experiments.cell_key import cell_key
-from experiments.errors import AtelierError, report
+from experiments.errors import AtelierError, UserError, did_you_mean, report
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI
 from experiments.table_cells import Known, Wanted, options, read_keys, wanted
@@ -55,11 +56,18 @@ def write_keys(keys: Mapping[str, Known], file: Path = KEYS) -> None:
         target.write((HEADER + yaml.safe_dump(plain, sort_keys=True)).encode())
 
 
-def main() -> int:
-    """Bring ``keys.yaml`` up to date; keys whose row is in no table any more are kept, for its records."""
-    keys = read_keys()
-    for name, row in all_wanted().items():
-        known = keys.get(name)
+def main(names: Sequence[str]) -> int:
+    """Bring ``keys.yaml`` up to date; keys whose row is in no table any more are kept, for its records.
+
+    Raises:
+        UserError: one of ``names`` is no row.
+    """
+    keys, rows = read_keys(), all_wanted()
+    for name in names:
+        if name not in rows:
+            raise UserError(f"{name} is no row of a table: {did_you_mean(name, rows, 'keys.yaml names them')}")
+    for name in names or rows:
+        row, known = rows[name], keys.get(name)
         keys[name] = with_key(known, key_of(row), row.yaml)
         if known is None or known.key != keys[name].key:
             print(f"{name}: {keys[name].key}")
@@ -69,6 +77,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1:]))
     except AtelierError as error:
         sys.exit(report(error))

@@ -9,6 +9,7 @@ import pytest
 from command_line import place, refused
 from table_records import TABLE
 
+from experiments import table_keys
 from experiments.cli import main
 from experiments.errors import UserError
 from experiments.table import assemble
@@ -64,6 +65,16 @@ def test_the_keys_are_of_todays_yamls():
         assert keys[name].yaml == row.yaml, f"{name}: run `make tables`"
     for name in ("gan/dcgan_digits", "super_resolution/bicubic"):  # the YAML may be the same and a class another
         assert keys[name].key == key_of(all_wanted()[name]), f"{name}: run `make tables`"
+
+
+def test_keys_of_named_rows_alone(monkeypatch):
+    keys, done = read_keys(), []
+    monkeypatch.setattr(table_keys, "key_of", lambda row: done.append(row.name) or keys[row.name].key)
+    monkeypatch.setattr(table_keys, "write_keys", done.append)
+    assert table_keys.main(["gan/dcgan_digits"]) == 0
+    assert done == ["gan/dcgan_digits", keys]
+    with pytest.raises(UserError, match=r"gan/dcgan_digit is no row of a table: did you mean gan/dcgan_digits\?"):
+        table_keys.main(["gan/dcgan_digit"])
 
 
 def test_names_are_listed_without_one(capsys):
