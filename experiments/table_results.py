@@ -167,6 +167,9 @@ def _block(content: dict[str, Any]) -> Block:
         float(row.get("kimg", 0.0))
         if not all(value is None or isinstance(value, int | float) for value in row["metrics"].values()):
             raise ValueError("a score that is no number")
+    for row in history:
+        for key in ("d_step", "kimg", *(["seconds"] if "seconds" in row else [])):
+            float(row[key])
     return Block(content["protocol"], moments, content["floor"] or {}, history=history)
 
 

@@ -169,12 +169,14 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
     assert "gan/toy, seed 0: cut off, 100%" in text or "gan/toy, seed 0: running, 100%" in text
     assert "gan/toy, seed 1: uncommitted code" in text
     assert "2 runs" in text
+    without_step = {name: value for name, value in row(1.0, 2.0).items() if name != "d_step"}
     shapes: list[dict[str, Any]] = [
         {"started": []},
         {"cost": {"parameters": {"G": None}}},
         {"clock": {"d_step": 1, "g_step": 1, "kimg": None, "total_d_steps": 1}},
         {"scores": [{"protocol": PROTOCOL, "floor": None, "last": row(1.0, "low")}]},  # type: ignore[arg-type]
         {"scores": [{"protocol": PROTOCOL, "floor": None, "last": row(1.0, 2.0), "history": [{"kimg": 1.0}]}]},
+        {"scores": [{"protocol": PROTOCOL, "floor": None, "last": row(1.0, 2.0), "history": [without_step]}]},
     ]
     for i, changed in enumerate(shapes):
         run(f"d{i}", [1.0], seed=9, **changed)
