@@ -142,14 +142,20 @@ def facts(one: Contender) -> list[str]:
     """How long, how large, on what."""
     result = one.result
     sizes = sum(result.parameters.values())
-    return [f"{result.clock['kimg']:.4g}", f"{result.minutes:.3g}", f"{sizes:,}" if sizes else NOTHING, result.device]
+    kimg, minutes = plain(result.clock["kimg"], 4), plain(result.minutes, 3)
+    return [kimg, minutes, f"{sizes:,}" if sizes else NOTHING, result.device]
+
+
+def plain(value: float, digits: int) -> str:
+    """``value`` with so many digits and, if it has more, all before the point: never in powers of ten."""
+    return f"{value:.0f}" if value >= 10**digits else f"{value:.{digits}g}"
 
 
 def scores_of(column: ScoreColumn, place: int, with_best: bool) -> list[str]:
     """The last value, and where runs are ranked by it the best one with its kimg."""
     value, best = column.value(place), column.best(place)
     last = NOTHING if value is None else f"{value:.4g}"
-    return [last, *([NOTHING if best is None else f"{best[0]:.4g} ({best[1]:.4g})"] if with_best else [])]
+    return [last, *([NOTHING if best is None else f"{best[0]:.4g} ({plain(best[1], 4)})"] if with_best else [])]
 
 
 def state_of(one: Contender) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from experiments import compare_runs
 from experiments.cli import main
+from experiments.compare import plain
 from experiments.compare_settings import Settings, differences, flat
 from experiments.table_file import read_table, tables
 from lightning_modules.metrics.directions import better
@@ -139,6 +140,10 @@ def test_a_score_is_better_on_the_side_that_every_table_says() -> None:
     assert len(stated) > 50
     assert [(score, side) for score, side in stated if better(score) not in (side, None)] == []
     assert {score for score, _ in stated if better(score) is None} == set()
+
+
+def test_large_numbers_are_written_out() -> None:
+    assert [plain(value, 4) for value in (0.0625, 700.032, 9999.4, 39999.6)] == ["0.0625", "700", "9999", "40000"]
 
 
 def test_settings_by_hand() -> None:
