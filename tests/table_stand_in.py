@@ -2,7 +2,8 @@
 
 ``python table_stand_in.py table ...`` is `atelier table` with committed records from ``results`` of the working
 directory, and with this file as what runs a cell. A cell lasts as long as the file ``seconds`` says, before its run
-directory is made ``delay``; a seed that the file ``fails`` names ends in an error.
+directory is made ``delay``: a number, or ``go``, until a file of that name is there. A seed that the file ``fails``
+names ends in an error.
 """
 
 import json
@@ -28,6 +29,12 @@ def said(name: str) -> str:
     return file.read_text() if file.exists() else ""
 
 
+def spend(seconds: str) -> None:
+    while seconds == "go" and not Path("go").exists():
+        time.sleep(0.01)
+    time.sleep(float(seconds) if seconds != "go" else 0)
+
+
 def keep(run: RunDirectory, seed: int, status: str, kimg: float) -> None:
     content = record(fid=1.0 + seed, seed=seed, status=status, clock=cut_off(kimg, LEFT), key=read_keys()[NAME].key)
     write(run.path / "record.json", content | {"started": [run.path.name]})
@@ -36,7 +43,7 @@ def keep(run: RunDirectory, seed: int, status: str, kimg: float) -> None:
 def fit(words: list[str]) -> int:
     if said("delay"):
         note("delayed")
-        time.sleep(float(said("delay")))
+        spend(said("delay"))
     options = dict(zip(words[1::2], words[2::2], strict=True)) if words[0] == NAME else {}
     if "--resume" in words:
         run = RunDirectory(Path(words[1]).absolute())
@@ -58,7 +65,7 @@ def fit(words: list[str]) -> int:
         if str(seed) in said("fails"):
             print("some output\natelier: the disk is full.\natelier is sorry", file=sys.stderr)
             return 1
-        time.sleep(float(said("seconds") or 0))
+        spend(said("seconds") or "0")
         keep(run, seed, "finished", LEFT)
         note(f"end {seed}")
     return 0

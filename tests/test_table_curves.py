@@ -15,7 +15,7 @@ from experiments.table_file import Table
 
 
 def history(*moments: tuple[float, float, float], **protocol: Any) -> list[dict[str, Any]]:
-    rows = [{"kimg": kimg, "seconds": seconds, "metrics": {"fid": fid}} for kimg, seconds, fid in moments]
+    rows = [{"d_step": 1, "kimg": kimg, "seconds": seconds, "metrics": {"fid": fid}} for kimg, seconds, fid in moments]
     last = {"d_step": 1, "metrics": {"fid": 1.0}}
     return [{"protocol": {**PROTOCOL, **protocol}, "floor": None, "last": last, "history": rows}]
 

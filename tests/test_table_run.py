@@ -165,7 +165,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on():
 
 @pytest.mark.parametrize("phase", ["delay", "seconds"])
 def test_the_run_of_a_killed_command_goes_on_and_keeps_its_cell(capfd, phase):
-    Path(phase).write_text("3")
+    Path(phase).write_text("go")
     process = begin(*RUN)
     until(notes)
     process.kill()
@@ -173,6 +173,7 @@ def test_the_run_of_a_killed_command_goes_on_and_keeps_its_cell(capfd, phase):
     Path(phase).unlink()
     assert main(RUN) == 0
     assert "3 cells: 2 done now, 1 going on elsewhere" in capfd.readouterr().err
+    Path("go").touch()
     until(lambda: "end 0" in notes())
     assert main(RUN) == 0
     assert "3 cells: 3 done before" in capfd.readouterr().err
