@@ -10,13 +10,14 @@ from pathlib import Path
 
 from datamodules.functional.files import replacing
 from experiments.compare_page import compared_page
-from experiments.compare_runs import Contender, find_contenders
+from experiments.compare_runs import COSTS, Contender, find_contenders
 from experiments.compare_scores import ScoreColumn, chosen, departures, ranked, score_columns
 from experiments.compare_settings import differences
 from experiments.errors import UserError
 from experiments.request import Request, new_path, number, read_request
 from experiments.table_facts import NOTHING
 from experiments.table_render import ARROWS, Sheet, markdown, show
+from experiments.table_results import Result
 
 OPTIONS, BLIND = ("--by", "--out", "--runs_dir", "--pairs", "--seed", "--votes"), "--blind"
 PAIRS = 50  # of a blind comparison
@@ -114,18 +115,19 @@ def scores_sheet(
     """Names, cost and the first scores of which it is known which side is better; a page has all."""
     known = [column for column in columns if column.better and column is not by]
     numbered, shown_columns = len(contenders) > 1, [*([by] if by else []), *known[:SCORES]]
+    known_facts = facts(contenders)
     if len(known) > SCORES:
         notes = [*notes, f"{len(known) - SCORES} more scores are on the page that --out FILE.html writes."]
     cells = [
         [
             *([str(i + 1)] if numbered else []),  # by which settings name it
             one.name,
-            *facts(one),
+            *(fact[i] for fact in known_facts.values()),
             *(text for column in shown_columns for text in scores_of(column, i, column is by)),
         ]
         for i, one in enumerate(contenders)
     ]
-    head = [*(["#"] if numbered else []), "run", *FACTS]
+    head = [*(["#"] if numbered else []), "run", *known_facts]
     for column in shown_columns:
         arrow = ARROWS.get(column.better or "", "")
         head += [f"{column.title} {arrow}".rstrip(), *(["best (kimg)"] if column is by else [])]
@@ -135,15 +137,23 @@ def scores_sheet(
     return Sheet(title, head, cells, left, list(notes), (), has_marks=False)
 
 
-FACTS = ("kimg", "minutes", "parameters", "on")
+def facts(contenders: Sequence[Contender]) -> dict[str, list[str]]:
+    """What the runs cost, by what it is called; what is known of none of them is left out."""
+    results = [one.result for one in contenders]
+    sizes = [sum(result.parameters.values()) for result in results]
+    found = {
+        "kimg": [plain(result.clock["kimg"], 4) for result in results],
+        "minutes": [plain(result.minutes, 3) for result in results],
+        "parameters": [f"{size:,}" if size else NOTHING for size in sizes],
+        **{title: [costed(result, name, per) for result in results] for title, (name, per) in COSTS.items()},
+        "on": [result.device for result in results],
+    }
+    return {title: said for title, said in found.items() if set(said) != {NOTHING}}
 
 
-def facts(one: Contender) -> list[str]:
-    """How long, how large, on what."""
-    result = one.result
-    sizes = sum(result.parameters.values())
-    kimg, minutes = plain(result.clock["kimg"], 4), plain(result.minutes, 3)
-    return [kimg, minutes, f"{sizes:,}" if sizes else NOTHING, result.device]
+def costed(result: Result, name: str, per: float) -> str:
+    """One of the record's costs, in units of ``per``."""
+    return plain(result.cost[name] / per, 3) if name in result.cost else NOTHING
 
 
 def plain(value: float, digits: int) -> str:

@@ -5,6 +5,7 @@ A page shows pairs in an order and on sides drawn from a seed; a key votes. Its 
 """
 
 import base64
+import hashlib
 import io
 import json
 import math
@@ -48,7 +49,8 @@ def blind_page(targets: Sequence[str], runs: Path, count: int, seed: int) -> str
         sides = [(source(a[name_a]), name_a), (source(b[name_b]), name_b)]
         left, right = reversed(sides) if swapped else sides
         shown.append({"left": left[0], "right": right[0], "names": [name_a, name_b], "swapped": swapped})
-    data = {"blind": {"of": list(targets), "seed": seed, "pairs": shown}}
+    pairs_id = hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]  # under which a browser keeps the votes
+    data = {"blind": {"of": list(targets), "seed": seed, "id": pairs_id, "pairs": shown}}
     return page("Which is better?", BODY.format(total=len(shown)), data, "blind.js")
 
 
@@ -58,7 +60,8 @@ of {total}</output></p>
 <div id="pair" class="pictures"><img alt="left"><img alt="right"></div>
 <p><button type="button" data-vote="left">left</button> <button type="button" data-vote="neither">neither</button>
 <button type="button" data-vote="right">right</button></p>
-<div id="outcome" hidden><p></p><a download="votes.json">votes.json</a></div>"""
+<div id="outcome" hidden><p></p><a download="votes.json">votes.json</a> <button type="button" id="anew">begin
+anew</button></div>"""
 
 
 def of_folders(targets: Sequence[str]) -> list[Named] | None:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from experiments.compare_runs import Contender
+from experiments.compare_runs import COSTS, Contender
 from experiments.compare_scores import ScoreColumn
 from experiments.page import abreast, charts, over, page, section, sortable, source, table, thinned
 
@@ -38,7 +38,8 @@ def compared_page(
     body = [
         f"<h1>{len(contenders)} runs{escape(ranking)}</h1>",
         *(f'<p class="quiet">{escape(note)}</p>' for note in [*notes, *limits(contenders)]),
-        sortable([*HEAD, *BEST, *(column.title for column in columns)], rows(contenders, columns, by)),
+        scores(contenders, columns, by),
+        '<p class="quiet">A click on a name sorts by it; the box of a run hides its curves and pictures.</p>',
         section("Settings that differ", settings(contenders, apart)),
         section("Curves", over(), charts(dict(enumerate(drawn)))) if drawn else "",
         section(
@@ -48,8 +49,9 @@ def compared_page(
     return page(f"{len(contenders)} runs", "\n".join(body), data)
 
 
-BEST = ["best", "at kimg"]  # of the score that runs are ranked by
-HEAD = ["run", "status", "kimg", "minutes", "images/s", "parameters", "on"]
+HEAD = ("run", "status")
+FACTS = ("kimg", "minutes", "images/s", "parameters", *COSTS, "on")
+UP, DOWN = "ascending", "descending"  # as browsers call it
 
 
 def limits(contenders: Sequence[Contender]) -> list[str]:
@@ -59,17 +61,39 @@ def limits(contenders: Sequence[Contender]) -> list[str]:
     return [f"Curves are of the first {DRAWN} runs, pictures of the first {PICTURED}."]
 
 
-def rows(contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: ScoreColumn | None) -> list[list[object]]:
-    """A row for each run: facts, the best score, and last ones."""
-    return [
+def scores(contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: ScoreColumn | None) -> str:
+    """A row for each run: the score that they are ranked by, what the run cost, and the other scores."""
+    others = [column for column in columns if column is not by]
+    head = [*HEAD, *(head_of(by) if by else []), *FACTS, *(name for column in others for name in head_of(column))]
+    rows = [
         [
-            *(one.name, one.result.status, float(one.result.clock["kimg"]), round(one.result.minutes, 2)),
-            *(speed(one), sum(one.result.parameters.values()), one.result.device),
-            *((by.best(i) if by is not None else None) or ("", "")),
-            *("" if (value := column.value(i)) is None else value for column in columns),
+            *(one.name, one.result.status),
+            *(measured(by, i) if by else []),
+            *facts(one),
+            *(value for column in others for value in measured(column, i)),
         ]
         for i, one in enumerate(contenders)
     ]
+    return sortable(head, rows, (len(HEAD), UP if by.better == "lower" else DOWN) if by else None)
+
+
+def head_of(column: ScoreColumn) -> list[str]:
+    """What the values of ``measured`` are."""
+    return [column.title, *([f"best {column.title}", "at kimg"] if column.has_best else [])]
+
+
+def measured(column: ScoreColumn, place: int) -> list[object]:
+    """The last value of the run at ``place``, and where there can be one the best with its kimg."""
+    value = column.value(place)
+    return ["" if value is None else value, *((column.best(place) or ("", "")) if column.has_best else ())]
+
+
+def facts(one: Contender) -> list[object]:
+    """What a run cost."""
+    result = one.result
+    costs = ("" if name not in result.cost else round(result.cost[name] / per, 3) for name, per in COSTS.values())
+    sizes = sum(result.parameters.values())
+    return [float(result.clock["kimg"]), round(result.minutes, 2), speed(one), sizes, *costs, result.device]
 
 
 def speed(one: Contender) -> float:

@@ -3,6 +3,7 @@
 Without torch: records are JSON, configurations YAML, pictures stay in their files. Only what W&B wrote needs wandb.
 """
 
+import fnmatch
 import glob
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +16,17 @@ from experiments.errors import UserError
 from experiments.runs import RunDirectory, find_runs_below, pictures_over_time
 from experiments.table_cells import Known, read_keys
 from experiments.table_results import RESULTS, Result, read_records, result_of
-from experiments.wandb_runs import LoggedRun, find_files, read_offline, read_project
+from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
 
 EVALUATIONS = "evaluations"  # the folder of results/ that mirrors the others
 PROJECT = "wandb:"  # before the name of a W&B project
 KINDS = (".json", ".wandb")  # files that may be runs
 LENGTHS = tuple(f"clock.{unit}" for unit in ("g_steps", "kimg", "epochs"))
+COSTS = {  # title: name in a record's cost, and what it is counted in
+    "GFLOPs a sample": ("flops_per_sample", 1e9),
+    "MB": ("memory_mb", 1.0),
+    "samples/s": ("sampling_images_per_second", 1.0),
+}
 Place = tuple[Path, str, bool]
 
 
@@ -49,7 +55,7 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
     Raises:
         UserError: a target names nothing, or nothing of it can be read.
     """
-    targets = [found for target in targets for found in expanded(target)]
+    targets = [found for target in targets for found in expanded(target, runs)]
     given = [target for target in targets if not is_logged(target)]
     places: dict[Path, Place] = {}
     empty: list[str] = []
@@ -83,8 +89,10 @@ def find_contenders(targets: Sequence[str], runs: Path) -> tuple[list[Contender]
     return named([*contenders, *logged]), problems
 
 
-def expanded(target: str) -> list[str]:
+def expanded(target: str, runs: Path) -> list[str]:
     """What a pattern matches, but for what is no run, record or folder; anything else as it is.
+
+    A pattern that matches no file is one of experiments, those with a committed result or a run below ``runs``.
 
     Raises:
         UserError: it matches nothing.
@@ -94,8 +102,13 @@ def expanded(target: str) -> list[str]:
     matches = [
         path for path in sorted(glob.glob(target, recursive=True)) if Path(path).is_dir() or path.endswith(KINDS)
     ]
-    if not matches:
+    if matches:
+        return matches
+    names = fnmatch.filter(experiments(), target)
+    if not names:
         raise UserError(f"nothing matches {target}")
+    if not (matches := [name for name in names if any(places_of(name, runs))]):
+        raise UserError(f"none of the {len(names)} experiments {target} has a committed result or a run below {runs}")
     return matches
 
 
@@ -113,10 +126,10 @@ def find_logged(targets: Sequence[str]) -> tuple[list[Contender], list[str]]:
     """
     found: list[Contender] = []
     problems: list[str] = []
-    for run in logged_runs(targets, problems):
+    for run in joined(logged_runs(targets, problems)):
         try:
             result = result_of(run.record(), f"{PROJECT}{run.id}", False)
-            found.append(Contender("", result, Settings(flat(run.config), whole=True), None, run.pictures()))
+            found.append(Contender("", result, Settings(flat(run.config), whole=True), None, run.pictures))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"W&B's run {run.id or 'without a name'} is left out ({error})")
     return found, problems
@@ -128,6 +141,7 @@ def logged_runs(targets: Sequence[str], problems: list[str]) -> Iterator[LoggedR
     Raises:
         UserError: a project cannot be had.
     """
+    met: set[Path] = set()
     for target in targets:
         if target.startswith(PROJECT):
             try:
@@ -137,6 +151,9 @@ def logged_runs(targets: Sequence[str], problems: list[str]) -> Iterator[LoggedR
             continue
         path = Path(target)
         for file in find_files(path) if path.is_dir() else [path]:
+            if file.resolve() in met:  # `latest-run` is one of the others
+                continue
+            met.add(file.resolve())
             try:
                 yield read_offline(file)
             except (OSError, ValueError) as error:
@@ -152,14 +169,18 @@ def find_places(target: str, runs: Path) -> Iterator[Place]:
     if target and Path(target).exists():
         yield from places_at(Path(target))
     elif target in experiments():
-        stem, name = target.split("/")
-        committed = sorted((RESULTS / stem).glob(f"{name}-s*.json"))
-        found = [place for path in (*committed, *find_runs_below(runs / target)) for place in places_at(path)]
+        found = [*places_of(target, runs)]
         if not found:
             raise UserError(f"{target} has no committed result and no run below {runs}: `atelier fit {target}`")
         yield from found
     else:
         raise UserError(f"there is no run at {target}: give run directories, records, or an experiment's name")
+
+
+def places_of(name: str, runs: Path) -> Iterator[Place]:
+    """The records of the experiment ``name``: committed ones, and those of its runs below ``runs``."""
+    for path in (*sorted(RESULTS.glob(f"{name}-s*.json")), *find_runs_below(runs / name)):
+        yield from places_at(path)
 
 
 def places_at(path: Path) -> Iterator[Place]:

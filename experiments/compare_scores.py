@@ -1,5 +1,6 @@
 """Scores of several runs side by side; none shares a column with one of another protocol. Without torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,11 @@ class ScoreColumn:
         """ "lower" or "higher"; None where nobody knows."""
         return better(self.score)
 
+    @property
+    def has_best(self) -> bool:
+        """Whether runs may have been better before: not where the best checkpoint alone was measured."""
+        return self.better is not None and self.of == LAST
+
     def reorder(self, order: Sequence[int]) -> None:
         """Follow the runs, of which the first now is the one that was at ``order[0]``."""
         self.blocks = {new: self.blocks[old] for new, old in enumerate(order) if old in self.blocks}
@@ -57,10 +63,15 @@ class ScoreColumn:
         return self.blocks[place].scores(self.of).get(self.score) if place in self.blocks else None
 
     def best(self, place: int) -> tuple[float, float] | None:
-        """Value and kimg of the best checkpoint by this score, where the run at ``place`` has kept one."""
-        moment = self.blocks[place].moments.get(BEST, {}) if place in self.blocks else {}
-        value = moment.get("metrics", {}).get(self.score)
-        return None if value is None or moment.get("by") != self.score else (value, moment["kimg"])
+        """Its best value and the kimg then, of all times that the run at ``place`` was measured."""
+        if place not in self.blocks or not self.has_best:
+            return None
+        block = self.blocks[place]
+        kept = [block.moments[name] for name in (LAST, BEST) if "kimg" in block.moments.get(name, {})]
+        measured = [(m["metrics"].get(self.score), m["kimg"]) for m in (*block.history, *kept)]
+        values = [(value, kimg) for value, kimg in measured if value is not None and math.isfinite(value)]
+        least = min if self.better == "lower" else max
+        return least(values, key=lambda one: one[0]) if values else None
 
 
 def score_columns(contenders: Sequence[Contender]) -> list[ScoreColumn]:

@@ -61,9 +61,18 @@ def table(rows: Iterable[Sequence[object]], head: Sequence[str] = ()) -> str:
     return f"<table>{first}{''.join(lines)}</table>" if lines else ""
 
 
-def sortable(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table that a click on its head sorts, a row for each run, with a box that shows and hides it elsewhere."""
-    names = "".join(f'<th><button type="button">{escape(name)}</button></th>' for name in head)
+def sortable(head: Sequence[str], rows: Iterable[Sequence[object]], order: tuple[int, str] | None = None) -> str:
+    """A table that a click on its head sorts, a row for each run, with a box that shows and hides it elsewhere.
+
+    Args:
+        head: a name for each column.
+        rows: the cells of each run.
+        order: the column that they are sorted by already, and whether "ascending" or "descending".
+    """
+    sorts = {order[0]: f' aria-sort="{order[1]}"'} if order else {}
+    names = "".join(
+        f'<th{sorts.get(i, "")}><button type="button">{escape(name)}</button></th>' for i, name in enumerate(head)
+    )
     lines = [
         f'<tr data-run="{i}"><td><input type="checkbox" checked aria-label="{escape(str(row[0]))}"></td>'
         f"{''.join(map(cell, row))}</tr>"

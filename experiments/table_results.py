@@ -14,6 +14,7 @@ RESULTS = ROOT / "results"
 DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.find_runs_below`` looks
 EVALUATION = "evaluation"
 RUNNING, CUT_OFF = "running", "cut off"  # as a record's status says it, and where nobody trains it any more
+COSTS = ("flops_per_sample", "memory_mb", "sampling_images_per_second")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Result:
     device: str
     blocks: tuple[Block, ...]
     parameters: Mapping[str, int] = field(default_factory=dict)  # of each network
+    cost: Mapping[str, float] = field(default_factory=dict)  # those of ``COSTS`` that the record has
 
     @property
     def share(self) -> float:
@@ -129,7 +131,13 @@ def status_of(content: dict[str, Any], file: Path, committed: bool) -> str:
 
 
 def _said(error: Exception) -> str:
-    return f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]}"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value of another kind than records have"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file yet"
+    return f"no JSON: {error}" if isinstance(error, json.JSONDecodeError) else " ".join(str(error).split())
 
 
 def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result:
@@ -140,7 +148,9 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
     """
     if not content["started"]:
         raise ValueError("it never started")
-    hardware = content["hardware"]
+    if not isinstance(content["experiment"], str):
+        raise ValueError("an experiment that is no name")
+    hardware, cost = content["hardware"], content.get("cost") or {}
     threads = hardware["threads"]
     return Result(
         path=shown,
@@ -156,8 +166,16 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
         dirty=content["code"]["dirty"] is True,
         device=hardware["gpu"] or ("1 thread" if threads == 1 else f"{threads} threads"),
         blocks=tuple(_block(block) for block in content["scores"]),
-        parameters={name: int(count) for name, count in ((content.get("cost") or {}).get("parameters") or {}).items()},
+        parameters={name: int(count) for name, count in (cost.get("parameters") or {}).items()},
+        cost=_cost(cost),
     )
+
+
+def _cost(content: Mapping[str, Any]) -> dict[str, float]:
+    """Those of ``COSTS`` that are known; the memory is a GPU's where one was used."""
+    memory = content.get("peak_memory_mb") or {}
+    found = {**content, "memory_mb": memory.get("gpu", memory.get("process"))}
+    return {name: float(found[name]) for name in COSTS if found.get(name) is not None}
 
 
 def _block(content: dict[str, Any]) -> Block:

@@ -6,9 +6,11 @@ buffer of the wandb package. What a killed process left unfinished at the end is
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ class LoggedRun:
         config: the whole configuration.
         history: a row each time that something was logged.
         summary: last values, and under ``record`` the run's record.
-        folder: where its files are; None of one that is on a server.
+        pictures: that were logged and are here, by their names: images seen and file, in order.
     """
 
     id: str = ""
@@ -36,7 +38,7 @@ class LoggedRun:
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
+    pictures: dict[str, list[tuple[int, Path]]] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """The run's record, with the scores' history as W&B has it.
@@ -61,16 +63,51 @@ class LoggedRun:
                 found.append({"d_step": row.get("d_step"), "kimg": row["kimg"], **seconds, "metrics": metrics})
         return found
 
-    def pictures(self) -> dict[str, list[tuple[int, Path]]]:
-        """The pictures that were logged, by their names: images seen and file, in order."""
-        found: dict[str, list[tuple[int, Path]]] = {}
-        for row in self.history if self.folder is not None else ():
-            assert self.folder is not None
-            for name, value in row.items():
-                for path in (self.folder / "files" / file for file in files_of(value)):
-                    if path.is_file():
-                        found.setdefault(name, []).append((round(1000 * row.get("kimg", 0)), path))
-        return found
+
+def joined(runs: Iterable[LoggedRun]) -> list[LoggedRun]:
+    """``runs``, of which those are one that a record calls segments of its run; each where its first one was."""
+    runs = [*runs]
+    firsts: dict[str, str] = {}
+    for run in runs:
+        record = run.summary.get("record")
+        ids = record.get("wandb") if isinstance(record, dict) else None
+        firsts |= dict.fromkeys(ids, ids[0]) if ids else {}
+    segments: dict[str, list[LoggedRun]] = {}
+    for run in runs:
+        segments.setdefault(firsts.get(run.id, run.id), []).append(run)
+    return [reduce(followed, sorted(found, key=begun)) for found in segments.values()]
+
+
+def followed(run: LoggedRun, by: LoggedRun) -> LoggedRun:
+    """``run`` with the segment ``by`` after it, which knows more; what ``by`` logged anew it logged in vain."""
+    from_kimg = min((row["kimg"] for row in by.history if "kimg" in row), default=math.inf)
+    kept = [row for row in run.history if row.get("kimg", 0) < from_kimg]
+    pause = begun(by) - max((row["_timestamp"] for row in kept if "_timestamp" in row), default=begun(by))
+    rows = [{**row, **{key: row[key] - pause for key in ("_timestamp",) if key in row}} for row in by.history]
+    pictures = {name: [one for one in found if one[0] < 1000 * from_kimg] for name, found in run.pictures.items()}
+    return replace(
+        by,
+        config=by.config or run.config,
+        history=[*kept, *rows],
+        summary=by.summary if "record" in by.summary else run.summary,
+        pictures={name: pictures.get(name, []) + by.pictures.get(name, []) for name in pictures | by.pictures},
+    )
+
+
+def begun(run: LoggedRun) -> float:
+    """When the first row of ``run`` was logged, in seconds; after all others where none was."""
+    return next((row["_timestamp"] for row in run.history if "_timestamp" in row), math.inf)
+
+
+def pictures_in(history: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    """The pictures of ``history`` whose files are in ``folder``, by their names: images seen and file, in order."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for row in history:
+        for name, value in row.items():
+            for path in (folder / "files" / file for file in files_of(value)):
+                if path.is_file():
+                    found.setdefault(name, []).append((round(1000 * row.get("kimg", 0)), path))
+    return found
 
 
 def files_of(value: Any) -> list[str]:
@@ -98,7 +135,7 @@ def read_offline(file: Path) -> LoggedRun:
         from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # generated
     except ModuleNotFoundError as error:
         raise ValueError("wandb is not installed, which reads its own files: pip install wandb") from error
-    run = LoggedRun(folder=file.parent)
+    run = LoggedRun()
     for content in pieces(file):
         record = Record()
         try:
@@ -116,6 +153,7 @@ def read_offline(file: Path) -> LoggedRun:
         elif kind == "summary":
             run.summary = deepened(run.summary, items(record.summary.update))
     run.config.pop("_wandb", None)
+    run.pictures = pictures_in(run.history, file.parent)
     return run
 
 

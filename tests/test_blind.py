@@ -100,6 +100,8 @@ def test_in_a_browser_keys_vote_and_the_votes_are_a_file(capfd: pytest.CaptureFi
         for key in ("ArrowLeft", "ArrowUp", "ArrowLeft", "ArrowRight", "ArrowDown"):
             page.keyboard.press(key)
         assert page.locator("#progress").inner_text() == "4 of 4"
+        page.reload()  # what was voted is kept
+        assert page.locator("#progress").inner_text() == "4 of 4"
         pair = page.evaluate("JSON.parse(document.getElementById('data').textContent).blind.pairs[3]")
         assert page.evaluate(bright.format(0)) == pair["left"]
         page.get_by_role("button", name="left").click()
@@ -110,6 +112,8 @@ def test_in_a_browser_keys_vote_and_the_votes_are_a_file(capfd: pytest.CaptureFi
         )
         page.screenshot(path="page.png")
         held = page.evaluate("(link) => JSON.parse(decodeURIComponent(link.split(',')[1]))", link)
+        page.get_by_role("button", name="begin anew").click()
+        assert page.locator("#progress").inner_text() == "1 of 4"
     left = [int(swapped) for swapped in sides]
     assert [vote["vote"] for vote in held["votes"]] == [left[0], 1 - left[1], None, left[3]]
     Path("votes.json").write_text(json.dumps(held))

@@ -79,6 +79,23 @@ def test_the_best_comes_first_beside_its_best_checkpoint_and_what_it_cost(capfd)
     assert cells(text, 2)[1:2] + cells(text, 2)[-2:] == ["gan/toy, seed 0", "4", "3 (1)"]
     assert "odd" not in text  # nobody knows which side is better
     assert "Settings that differ" not in text
+    cost = {"flops_per_sample": 2500000, "peak_memory_mb": {"process": 900.5, "gpu": 80.0}, "checkpoint_mb": None}
+    text = said(capfd, a, b, run("c", [6.0], seed=2, cost=cost))
+    assert "| kimg | minutes | parameters | GFLOPs a sample | MB | on | fid@toy" in text
+    assert cells(text, 3)[1:8] == ["gan/toy, seed 2", "0", "2", "–", "0.0025", "80", "1 thread"]
+    assert cells(text, 1)[5:7] == ["–", "–"]
+
+
+def test_the_best_of_a_score_that_no_checkpoint_was_kept_by(capfd) -> None:
+    names = []
+    for name, kids in (("a", [0.5, 0.1, 0.2]), ("b", [0.5, 0.4, 0.3])):
+        one = record([9.0, 5.0, 3.0], seed=len(names))
+        for moment, kid in zip(one["scores"][0]["history"], kids, strict=True):
+            moment["metrics"]["kid@toy"] = kid
+        Path(f"{name}.json").write_text(json.dumps(one))
+        names.append(f"{name}.json")
+    text = said(capfd, *names, "--by", "kid@toy")
+    assert [cells(text, i)[6:8] for i in (1, 2)] == [["0.2", "0.1 (1)"], ["0.3", "0.3 (2)"]]
 
 
 def test_runs_of_other_protocols_have_columns_of_their_own_and_are_not_ranked(capfd) -> None:
@@ -177,6 +194,7 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
     without_step = {name: value for name, value in row(1.0, 2.0).items() if name != "d_step"}
     shapes: list[dict[str, Any]] = [
         {"started": []},
+        {"experiment": 5},
         {"cost": {"parameters": {"G": None}}},
         {"clock": {"d_step": 1, "g_step": 1, "kimg": None, "total_d_steps": 1}},
         {"scores": [{"protocol": PROTOCOL, "floor": None, "last": row(1.0, "low")}]},  # type: ignore[arg-type]
@@ -188,7 +206,10 @@ def test_damaged_records_are_named_and_the_others_shown(capfd) -> None:
     text = said(capfd, "runs")
     assert text.count("is no record, or a damaged one, and left out") == 1 + len(shapes)
     assert "2 runs" in text
+    assert text.count("(a value of another kind than records have)") == 2
     assert "there is no run to compare in" in refused(capfd, "compare", str(damaged))
+    damaged.unlink()
+    assert "left out (there is no such file yet)" in said(capfd, "runs")
     (Path("runs/gan/toy/a") / "config.yaml").write_text("a: [")
     assert "the configuration of runs/gan/toy/a/record.json cannot be read (no valid YAML)" in said(capfd, "runs")
 
@@ -210,6 +231,7 @@ def test_a_run_that_is_just_beginning_is_named_and_the_others_shown(capfd) -> No
         (["runs", "--pairs", "3"], "--pairs is for a blind comparison: add --blind"),
         (["nowhere"], "there is no run at nowhere: give run directories, records, or an experiment's name"),
         (["no*where"], "nothing matches no*where"),
+        (["gan/dcgan_*"], "experiments gan/dcgan_* has a committed result or a run below runs"),
         (["tiny.yaml"], "tiny.yaml is no record"),
         (["empty"], "empty holds no run and no record"),
         (["runs", "--data.size", "3"], "compare has no use for --data.size"),
@@ -234,6 +256,10 @@ def test_committed_results_bring_their_pictures_evaluations_and_settings(capfd) 
     long_and_short = [str(results / f"dcgan_mnist32{length}-s0.json") for length in ("", "_100kimg")]
     assert "| clock.kimg | 700 | 100 |" in said(capfd, *long_and_short)
     assert Path("page.html").read_text().count("data:image/png") >= 2
+    text = said(capfd, "gan/*_mnist32")
+    assert "| gan/dcgan_mnist32, seed 0" in text
+    assert "| gan/wgan_mnist32, seed 0 |" in text
+    assert "vae" not in text
 
 
 def test_two_hundred_runs_in_two_seconds_without_torch() -> None:
@@ -256,11 +282,12 @@ def test_in_a_browser_it_sorts_hides_and_moves() -> None:
     assert main(["compare", "runs", "--out", "page.html"]) == 0
     with opened(Path("page.html")) as page:
         names = page.locator("tbody td:nth-child(2)")
+        assert page.locator("th[aria-sort=ascending]").all_inner_texts() == ["fid@toy [1]"]
         assert names.all_inner_texts() == ["gan/toy, seed 0", "gan/toy, seed 1", "gan/toy, seed 2"]
         page.get_by_role("button", name="kimg", exact=True).click()
         assert names.all_inner_texts()[0] == "gan/toy, seed 2"
-        page.get_by_role("button", name="fid@toy [1]").click()
-        page.get_by_role("button", name="fid@toy [1]").click()
+        page.get_by_role("button", name="fid@toy [1]", exact=True).click()
+        page.get_by_role("button", name="fid@toy [1]", exact=True).click()
         assert names.all_inner_texts() == ["gan/toy, seed 1", "gan/toy, seed 0", "gan/toy, seed 2"]
 
         chart = page.locator("figure[data-chart]").filter(has_text="fid@toy [1]")

@@ -11,7 +11,7 @@ from command_line import fit, place, refused, rows
 from PIL import Image
 
 from experiments.cli import main
-from experiments.wandb_runs import find_files, read_offline, read_project
+from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
 from lightning_modules.callbacks.loggers import JsonlLogger, Run
 from lightning_modules.callbacks.wandb_identity import wandb_key_configured
 
@@ -58,7 +58,7 @@ def test_an_offline_run_is_read_back(monkeypatch: pytest.MonkeyPatch, capfd: pyt
     [block] = found.record()["scores"]
     assert [row["metrics"]["fid@digits-cnn"] for row in block["history"]] == fids
     assert found.summary["val/fid@digits-cnn"] == {"min": min(fids), "last": fids[-1]}
-    pictures = found.pictures()["samples"]
+    pictures = found.pictures["samples"]
     assert [count for count, _ in pictures] == [0, 16, 32]
     for (_, logged), own in zip(pictures, sorted((run / "samples").glob("*.png")), strict=True):
         with Image.open(logged) as a, Image.open(own) as b:
@@ -72,15 +72,48 @@ def test_an_offline_run_is_read_back(monkeypatch: pytest.MonkeyPatch, capfd: pyt
     assert "Settings that differ" not in said
 
 
-def test_segments_of_a_resumed_run_are_of_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_of_a_resumed_run_are_of_one_group_and_one_run_among_others(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = fit(*BOTH, "--clock.g_steps", "2")
     assert main(["fit", "--resume", str(run), "--clock.g_steps", "4"]) == 0
     wandb.teardown()
-    found = [read_offline(file) for file in find_files(run / "wandb")]
-    assert [one.group for one in found] == ["tiny"] * 2
-    assert [one.name for one in found] == [run.name] * 2
-    assert json.loads((run / "record.json").read_text())["wandb"] == [one.id for one in found]
+    segments = [read_offline(file) for file in find_files(run / "wandb")]
+    assert [one.group for one in segments] == ["tiny"] * 2
+    assert [one.name for one in segments] == [run.name] * 2
+    record = json.loads((run / "record.json").read_text())
+    assert record["wandb"] == [one.id for one in segments]
+
+    for order in (segments, segments[::-1]):
+        [whole] = joined(order)
+        kimgs = [row["kimg"] for row in whole.history if "kimg" in row]
+        assert kimgs == sorted(kimgs)
+        assert (kimgs[0], kimgs[-1]) == (0, record["clock"]["kimg"])
+        assert whole.record()["status"] == "finished"
+        counts = [count for count, _ in whole.pictures["samples"]]
+        assert counts == sorted(set(counts))
+        assert len(counts) > len(segments[0].pictures["samples"])
+    capfd.readouterr()
+    assert main(["compare", f"{run}/wandb/*"]) == 0  # `latest-run` among them
+    assert "| tiny, seed 0 |" in capfd.readouterr().out
+
+
+def test_what_a_resumed_run_trained_again_counts_once() -> None:
+    def logged(name: str, ids: list[str], kimgs: list[float], at: float) -> LoggedRun:
+        history = [{"kimg": kimg, "_timestamp": at + 10 * i} for i, kimg in enumerate(kimgs)]
+        pictures = {"samples": [(round(1000 * kimg), Path(f"{name}-{kimg}")) for kimg in kimgs]}
+        return LoggedRun(name, history=history, summary={"record": {"wandb": ids}}, pictures=pictures)
+
+    first, other = logged("a", ["a"], [0, 1, 2, 3], 100), logged("c", ["c"], [0, 5], 150)
+    killed = LoggedRun("b")  # before it said anything
+    last = logged("d", ["a", "b", "d"], [2, 3, 4], 1000)
+    whole, same = joined([last, killed, other, first])
+    assert same is other
+    assert [row["kimg"] for row in whole.history] == [0, 1, 2, 3, 4]
+    assert [row["_timestamp"] for row in whole.history] == [100, 110, 110, 120, 130]  # without the pause
+    assert [path.name for _, path in whole.pictures["samples"]] == ["a-0", "a-1", "d-2", "d-3", "d-4"]
+    assert whole.summary == last.summary
 
 
 def test_what_is_no_file_of_wandb_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,35 @@
 "use strict";
 // A blind comparison: pairs one after the other, a key for each vote, the votes as a file in the end.
 (() => {
-  const { of, seed, pairs } = JSON.parse(document.getElementById("data").textContent).blind;
-  const votes = [];
+  const { of, seed, id, pairs } = JSON.parse(document.getElementById("data").textContent).blind;
+  const shelf = `atelier compare --blind ${id}`;
+  const votes = remembered();
   const [left, right] = document.querySelectorAll("#pair img");
+  const buttons = document.querySelectorAll("button[data-vote]");
   const progress = document.getElementById("progress"), outcome = document.getElementById("outcome");
 
   const winner = (pair, side) => (side === "neither" ? null : Number((side === "right") !== pair.swapped));
 
+  // Votes outlast a reload where the browser lets a page remember anything.
+  function remembered() {
+    try {
+      const found = JSON.parse(localStorage.getItem(shelf));
+      return Array.isArray(found) ? found : [];
+    } catch {
+      return [];
+    }
+  }
+
+  function remember() {
+    try {
+      localStorage.setItem(shelf, JSON.stringify(votes));
+    } catch { /* then not */ }
+  }
+
   function show() {
+    remember();
     const done = votes.length === pairs.length;
-    for (const element of [document.getElementById("pair"), ...document.querySelectorAll("button")]) element.hidden = done;
+    for (const element of [document.getElementById("pair"), ...buttons]) element.hidden = done;
     outcome.hidden = !done;
     progress.textContent = done ? "All done." : `${votes.length + 1} of ${pairs.length}`;
     if (!done) {
@@ -39,6 +58,10 @@
     else return;
     event.preventDefault();
   });
-  for (const button of document.querySelectorAll("button")) button.addEventListener("click", () => vote(button.dataset.vote));
+  for (const button of buttons) button.addEventListener("click", () => vote(button.dataset.vote));
+  document.getElementById("anew").addEventListener("click", () => {
+    votes.length = 0;
+    show();
+  });
   show();
 })();
