@@ -96,6 +96,28 @@ def test_blocks_start_as_the_identity_with_scaled_branches() -> None:
             assert block.layers[i].weight.std().item() == pytest.approx(wanted, rel=0.03)
 
 
+def test_what_stands_outside_the_blocks_starts_at_he_s_scale() -> None:
+    torch.manual_seed(0)
+    G = R3GANGenerator(3, z_dim=400, widths=(256, 128), num_classes=100)
+    D = R3GANDiscriminator(3, (256, 128), num_classes=100)
+    [up], [down] = ([m for m in net.modules() if isinstance(m, kind)] for net, kind in ((G, Up), (D, Down)))
+    basis = next(module for module in D.modules() if isinstance(module, Basis))
+    wanted = {  # by hand: 1 / sqrt(numbers that go into one), classes being one-hot
+        G.linear.weight: 800**-0.5,
+        G.embed.weight: 0.1,
+        G.basis: 1.0,
+        up.change.weight: 1 / 16,
+        G.colours.weight: 128**-0.5,
+        D.blocks[0].weight: 3**-0.5,
+        down.change.weight: 128**-0.5,
+        basis.weight: 1 / 4,
+        D.head.weight: 1 / 16,
+        D.embed.weight: 1 / 160,
+    }
+    for weight, std in wanted.items():
+        assert weight.std().item() == pytest.approx(std, rel=0.1)
+
+
 def test_at_the_start_what_is_given_goes_straight_through() -> None:
     G, D = nets(widths=(16, 16, 16))
     z, fir = torch.randn(5, 6), FIR(TAPS)
