@@ -66,3 +66,19 @@ def test_every_committed_record_names_no_machine():
         assert record["status"] == "finished"
         assert record["code"]["dirty"] is False
         assert not re.search(r'"/|\\\\|/home/|/root', text)
+
+
+def test_links_within_the_page_have_their_headings():
+    heads = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+    links = re.findall(r"\]\(#([^)]+)\)", README)
+    assert len(links) > 15
+    assert set(links) <= anchors
+
+
+def test_tables_that_are_only_named_have_as_many_rows_as_is_said():
+    said = re.findall(r"^\| `atelier table (\w+)` \| (\d+) \| `([\w.-]+)` \|", README, re.MULTILINE)
+    assert len(said) == 3
+    for name, rows, protocol in said:
+        content = yaml.safe_load((ROOT / f"experiments/tables/{name}.yaml").read_text(encoding="utf-8"))
+        assert (len(content["rows"]), content["protocol"]) == (int(rows), protocol)
