@@ -13,7 +13,8 @@ from lightning_modules.metrics.protocol import FIELDS, Protocol
 RESULTS = ROOT / "results"
 DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.find_runs_below`` looks
 EVALUATION = "evaluation"
-RUNNING, CUT_OFF = "running", "cut off"  # as a record's status says it, and where nobody trains it any more
+FINISHED, RUNNING = "finished", "running"  # as a record's status says it
+CUT_OFF = "cut off"  # that it is running, where nobody trains it any more
 COSTS = ("flops_per_sample", "memory_mb", "sampling_images_per_second")
 
 
@@ -72,7 +73,7 @@ class Result:
     @property
     def finished(self) -> bool:
         """Whether it came to its end."""
-        return self.status == "finished"
+        return self.status == FINISHED
 
 
 def is_generative(protocol: Mapping[str, Any]) -> bool:
@@ -120,12 +121,19 @@ def _files(results: Path, runs: Path | None) -> Iterator[tuple[Path, str, bool]]
 
 
 def status_of(content: dict[str, Any], file: Path, committed: bool) -> str:
-    """A run whose process was killed cannot say so itself, nor can one say that it is about to go on."""
+    """That of a record's ``content``, which is in ``file``."""
     stated = content["status"]
-    if stated == "finished":
-        return stated
-    live = False if committed else goes_on(file.parent)
-    if live is None:
+    return stated if stated == FINISHED else standing(stated, False if committed else goes_on(file.parent))
+
+
+def standing(stated: str, live: bool | None) -> str:
+    """A run whose process was killed cannot say so itself, nor can one say that it is about to go on.
+
+    Args:
+        stated: what its record says.
+        live: whether some process trains it; None where nobody knows.
+    """
+    if stated == FINISHED or live is None:
         return stated
     return RUNNING if live else CUT_OFF if stated == RUNNING else stated
 

@@ -14,6 +14,9 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from experiments.runs import goes_on
+from experiments.table_results import standing
+
 MAGIC, BLOCK, HEAD = b":W&B", 32768, 7
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
@@ -30,6 +33,7 @@ class LoggedRun:
         history: a row each time that something was logged.
         summary: last values, and under ``record`` the run's record.
         pictures: that were logged and are here, by their names: images seen and file, in order.
+        live: whether it goes on; None where nobody knows.
     """
 
     id: str = ""
@@ -39,6 +43,7 @@ class LoggedRun:
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     pictures: dict[str, list[tuple[int, Path]]] = field(default_factory=dict)
+    live: bool | None = None
 
     def record(self) -> dict[str, Any]:
         """The run's record, with the scores' history as W&B has it.
@@ -49,7 +54,8 @@ class LoggedRun:
         found = self.summary.get("record")
         if not isinstance(found, dict):
             raise ValueError(f"the W&B run {self.name or self.id} holds no record of this project")
-        return {**found, "scores": [{**block, "history": self.moments(block)} for block in found["scores"]]}
+        scores = [{**block, "history": self.moments(block)} for block in found["scores"]]
+        return {**found, "status": standing(found["status"], self.live), "scores": scores}
 
     def moments(self, block: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The history of a record's ``block`` of scores."""
@@ -154,6 +160,7 @@ def read_offline(file: Path) -> LoggedRun:
             run.summary = deepened(run.summary, items(record.summary.update))
     run.config.pop("_wandb", None)
     run.pictures = pictures_in(run.history, file.parent)
+    run.live = goes_on(file.absolute().parent.parent.parent)  # of RUN_DIR/wandb/offline-run-.../run-....wandb
     return run
 
 
@@ -175,6 +182,7 @@ def read_project(path: str, api: Any = None) -> list[LoggedRun]:
                 config=dict(run.config),
                 history=list(run.scan_history()),
                 summary=dict(run.summary_metrics),
+                live=run.state == "running",
             )
             for run in found
         ]

@@ -11,6 +11,7 @@ from command_line import fit, place, refused, rows
 from PIL import Image
 
 from experiments.cli import main
+from experiments.runs import RunDirectory
 from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
 from lightning_modules.callbacks.loggers import JsonlLogger, Run
 from lightning_modules.callbacks.wandb_identity import wandb_key_configured
@@ -97,6 +98,10 @@ def test_segments_of_a_resumed_run_are_of_one_group_and_one_run_among_others(
     capfd.readouterr()
     assert main(["compare", f"{run}/wandb/*"]) == 0  # `latest-run` among them
     assert "| tiny, seed 0 |" in capfd.readouterr().out
+    segments[0].summary["record"]["status"] = "running"  # as a killed process leaves it
+    assert segments[0].record()["status"] == "cut off"
+    with RunDirectory(run).going_on():
+        assert read_offline(find_files(run / "wandb")[0]).live
 
 
 def test_what_a_resumed_run_trained_again_counts_once() -> None:
@@ -128,7 +133,7 @@ def test_what_is_no_file_of_wandb_is_one_sentence(capfd: pytest.CaptureFixture[s
 
 def test_a_project_is_read_through_its_api() -> None:
     class Run:
-        id, name, group, config = "1", "n", None, {"a": 1}
+        id, name, group, config, state = "1", "n", None, {"a": 1}, "crashed"
         summary_metrics: ClassVar = {"x": 2}  # `summary` is no plain mapping
 
         def scan_history(self) -> list[dict[str, int]]:
@@ -142,6 +147,7 @@ def test_a_project_is_read_through_its_api() -> None:
 
     [run] = read_project("us/project", Api())
     assert (run.id, run.group, run.history, run.summary) == ("1", "", [{"kimg": 1}], {"x": 2})
+    assert run.live is False
     with pytest.raises(ValueError, match=re.escape("gives no runs of them/other (not found)")):
         read_project("them/other", Api())
 
