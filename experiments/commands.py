@@ -196,8 +196,8 @@ COMMANDS = {
         """  atelier compare RUN ... [options]
 
   RUN is a run directory, a record such as experiments/results/gan/dcgan_digits-s0.json, a folder or a quoted pattern
-  of either, an experiment's name (its committed results and its runs), a .wandb file or the folder of an offline run,
-  or wandb:ENTITY/PROJECT, where a key is configured.
+  of either, an experiment's name or a quoted pattern of names (their committed results and runs), a .wandb file or the
+  folder of an offline run, or wandb:ENTITY/PROJECT, where a key is configured; segments of a resumed run are one.
 
   --by SCORE           what runs are ranked by; the first score that most of them have unless given. Values of
                        different protocols are never ranked together

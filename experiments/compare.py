@@ -74,6 +74,8 @@ def blind(request: Request) -> int:
     """Write the page on which a person votes."""
     from experiments.compare_blind import blind_page  # numpy and Pillow, which the rest does without
 
+    if "--by" in request.own:
+        raise UserError("--by ranks runs, which a blind comparison does not: leave it out")
     count, seed = number(request, "--pairs", 1) or PAIRS, number(request, "--seed", 0) or 0
     out = new_path(request.own.get("--out", "blind.html"))
     text = blind_page(targets_of(request), Path(request.own.get("--runs_dir", "runs")), count, seed)
@@ -115,22 +117,22 @@ def scores_sheet(
     """Names, cost and the first scores of which it is known which side is better; a page has all."""
     known = [column for column in columns if column.better and column is not by]
     numbered, shown_columns = len(contenders) > 1, [*([by] if by else []), *known[:SCORES]]
-    known_facts = facts(contenders)
+    known_facts, with_best = facts(contenders), by is not None and any(by.best(i) for i in range(len(contenders)))
     if len(known) > SCORES:
-        notes = [*notes, f"{len(known) - SCORES} more scores are on the page that --out FILE.html writes."]
+        notes = [*notes, f"{len(known) - SCORES} more scores are on the page (--out FILE.html)."]
     cells = [
         [
             *([str(i + 1)] if numbered else []),  # by which settings name it
             one.name,
             *(fact[i] for fact in known_facts.values()),
-            *(text for column in shown_columns for text in scores_of(column, i, column is by)),
+            *(text for column in shown_columns for text in scores_of(column, i, column is by and with_best)),
         ]
         for i, one in enumerate(contenders)
     ]
     head = [*(["#"] if numbered else []), "run", *known_facts]
     for column in shown_columns:
         arrow = ARROWS.get(column.better or "", "")
-        head += [f"{column.title} {arrow}".rstrip(), *(["best (kimg)"] if column is by else [])]
+        head += [f"{column.title} {arrow}".rstrip(), *(["best (kimg)"] if column is by and with_best else [])]
     ranking = f", by {by.title}" if by is not None and numbered else ""
     left = [name == "run" for name in head]
     title = f"{len(contenders)} runs{ranking}" if numbered else contenders[0].name

@@ -84,8 +84,9 @@ def opened(path: Path) -> Image.Image:
         UserError: it gives none.
     """
     try:
-        return Image.open(path).convert("RGB")
-    except OSError as error:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:  # as Pillow has it
         raise UserError(f"{path} gives no picture ({error}): mend it or take it away") from error
 
 
@@ -106,7 +107,7 @@ def of_runs(targets: Sequence[str], runs: Path) -> list[Named]:
     data = [[block.protocol.get("data") for block in one.result.blocks] for one in both]
     if panel is None or (panel != SAMPLES and data[0] != data[1]):
         raise UserError(f"{targets[0]} and {targets[1]} have no pictures of the same things to be compared blindly")
-    sheets = [Image.open(one.pictures[panel][-1][1]).convert("RGB") for one in both]
+    sheets = [opened(one.pictures[panel][-1][1]) for one in both]
     named = ({f"{panel}-{i}": part for i, part in enumerate(parts(sheet, rows=panel != SAMPLES))} for sheet in sheets)
     return list(named)
 
@@ -172,7 +173,8 @@ def read_votes(file: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(Path(file).read_text(encoding="utf-8"))
-        if len(found["of"]) != 2 or not found["votes"]:
+        sides = found["of"]
+        if not isinstance(sides, list) or [type(side) for side in sides] != [str, str] or not found["votes"]:
             raise ValueError("two sides and some votes are due")
         if any(pair["vote"] not in (0, 1, None) for pair in found["votes"]):
             raise ValueError("a vote is 0, 1 or null")

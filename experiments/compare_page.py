@@ -79,20 +79,20 @@ def scores(contenders: Sequence[Contender], columns: Sequence[ScoreColumn], by: 
 
 def head_of(column: ScoreColumn) -> list[str]:
     """What the values of ``measured`` are."""
-    return [column.title, *([f"best {column.title}", "at kimg"] if column.has_best else [])]
+    return [column.title, *([f"best {column.title}", "at kimg"] if column.was_better else [])]
 
 
 def measured(column: ScoreColumn, place: int) -> list[object]:
-    """The last value of the run at ``place``, and where there can be one the best with its kimg."""
+    """The last value of the run at ``place``, and the best with its kimg where some run's last is not its best."""
     value = column.value(place)
-    return ["" if value is None else value, *((column.best(place) or ("", "")) if column.has_best else ())]
+    return ["" if value is None else value, *((column.best(place) or ("", "")) if column.was_better else ())]
 
 
 def facts(one: Contender) -> list[object]:
     """What a run cost."""
     result = one.result
-    costs = ("" if name not in result.cost else round(result.cost[name] / per, 3) for name, per in COSTS.values())
-    sizes = sum(result.parameters.values())
+    costs = ("" if name not in result.cost else result.cost[name] / per for name, per in COSTS.values())
+    sizes = sum(result.parameters.values()) or ""
     return [float(result.clock["kimg"]), round(result.minutes, 2), speed(one), sizes, *costs, result.device]
 
 

@@ -15,7 +15,7 @@ from experiments.compare_settings import Settings, flat, read_settings
 from experiments.errors import UserError
 from experiments.runs import RunDirectory, find_runs_below, pictures_over_time
 from experiments.table_cells import Known, read_keys
-from experiments.table_results import RESULTS, Result, read_records, result_of
+from experiments.table_results import DAMAGE, RESULTS, Result, read_records, result_of, what_is_wrong
 from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
 
 EVALUATIONS = "evaluations"  # the folder of results/ that mirrors the others
@@ -24,7 +24,7 @@ KINDS = (".json", ".wandb")  # files that may be runs
 LENGTHS = tuple(f"clock.{unit}" for unit in ("g_steps", "kimg", "epochs"))
 COSTS = {  # title: name in a record's cost, and what it is counted in
     "GFLOPs a sample": ("flops_per_sample", 1e9),
-    "MB": ("memory_mb", 1.0),
+    "peak MB": ("memory_mb", 1.0),
     "samples/s": ("sampling_images_per_second", 1.0),
 }
 Place = tuple[Path, str, bool]
@@ -130,8 +130,8 @@ def find_logged(targets: Sequence[str]) -> tuple[list[Contender], list[str]]:
         try:
             result = result_of(run.record(), f"{PROJECT}{run.id}", False)
             found.append(Contender("", result, Settings(flat(run.config), whole=True), None, run.pictures))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"W&B's run {run.id or 'without a name'} is left out ({error})")
+        except DAMAGE as error:
+            problems.append(f"W&B's run {run.id} is left out ({what_is_wrong(error)})")
     return found, problems
 
 
@@ -156,8 +156,8 @@ def logged_runs(targets: Sequence[str], problems: list[str]) -> Iterator[LoggedR
             met.add(file.resolve())
             try:
                 yield read_offline(file)
-            except (OSError, ValueError) as error:
-                problems.append(f"{file} is left out ({error})")
+            except (OSError, *DAMAGE) as error:
+                problems.append(f"{file} is left out ({what_is_wrong(error)})")
 
 
 def find_places(target: str, runs: Path) -> Iterator[Place]:

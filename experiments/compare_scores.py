@@ -49,11 +49,6 @@ class ScoreColumn:
         """ "lower" or "higher"; None where nobody knows."""
         return better(self.score)
 
-    @property
-    def has_best(self) -> bool:
-        """Whether runs may have been better before: not where the best checkpoint alone was measured."""
-        return self.better is not None and self.of == LAST
-
     def reorder(self, order: Sequence[int]) -> None:
         """Follow the runs, of which the first now is the one that was at ``order[0]``."""
         self.blocks = {new: self.blocks[old] for new, old in enumerate(order) if old in self.blocks}
@@ -63,15 +58,22 @@ class ScoreColumn:
         return self.blocks[place].scores(self.of).get(self.score) if place in self.blocks else None
 
     def best(self, place: int) -> tuple[float, float] | None:
-        """Its best value and the kimg then, of all times that the run at ``place`` was measured."""
-        if place not in self.blocks or not self.has_best:
+        """Its best value since training began, and the kimg then, of what the run at ``place`` was measured at."""
+        if place not in self.blocks or self.of != LAST or self.better is None:
             return None
         block = self.blocks[place]
         kept = [block.moments[name] for name in (LAST, BEST) if "kimg" in block.moments.get(name, {})]
-        measured = [(m["metrics"].get(self.score), m["kimg"]) for m in (*block.history, *kept)]
+        moments = [*block.history, *kept]
+        trained = [moment for moment in moments if moment["kimg"] > 0] or moments
+        measured = [(moment["metrics"].get(self.score), moment["kimg"]) for moment in trained]
         values = [(value, kimg) for value, kimg in measured if value is not None and math.isfinite(value)]
         least = min if self.better == "lower" else max
         return least(values, key=lambda one: one[0]) if values else None
+
+    @property
+    def was_better(self) -> bool:
+        """Whether some run once had a better value than its last one."""
+        return any((best := self.best(i)) is not None and best[0] != self.value(i) for i in self.blocks)
 
 
 def score_columns(contenders: Sequence[Contender]) -> list[ScoreColumn]:

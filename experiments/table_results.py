@@ -1,6 +1,7 @@
 """Records as tables read them: committed under ``results/``, local in run directories, evaluations of either's runs."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.f
 EVALUATION = "evaluation"
 FINISHED, RUNNING = "finished", "running"  # as a record's status says it
 CUT_OFF = "cut off"  # that it is running, where nobody trains it any more
-COSTS = ("flops_per_sample", "memory_mb", "sampling_images_per_second")
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # that a record may do
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Result:
     device: str
     blocks: tuple[Block, ...]
     parameters: Mapping[str, int] = field(default_factory=dict)  # of each network
-    cost: Mapping[str, float] = field(default_factory=dict)  # those of ``COSTS`` that the record has
+    cost: Mapping[str, float] = field(default_factory=dict)  # numbers, and ``memory_mb``
 
     @property
     def share(self) -> float:
@@ -101,13 +102,13 @@ def read_records(files: Iterable[tuple[Path, str, bool]]) -> tuple[list[Result],
                 evaluations.append((shown, content))
             else:
                 found.append(result_of({**content, "status": status_of(content, file, committed)}, shown, committed))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"{shown} is no record, or a damaged one, and left out ({_said(error)})")
+        except (OSError, *DAMAGE) as error:
+            problems.append(f"{shown} is no record, or a damaged one, and left out ({what_is_wrong(error)})")
     for shown, content in evaluations:
         try:
             found = [_with_evaluation(result, content) for result in found]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"{shown} is a damaged evaluation, and left out ({_said(error)})")
+        except DAMAGE as error:
+            problems.append(f"{shown} is a damaged evaluation, and left out ({what_is_wrong(error)})")
     return found, problems
 
 
@@ -138,10 +139,11 @@ def standing(stated: str, live: bool | None) -> str:
     return RUNNING if live else CUT_OFF if stated == RUNNING else stated
 
 
-def _said(error: Exception) -> str:
+def what_is_wrong(error: Exception) -> str:
+    """What ``error`` says of a record, in words."""
     if isinstance(error, KeyError):
         return f"no {error.args[0]}"
-    if isinstance(error, TypeError | AttributeError):
+    if isinstance(error, TypeError | AttributeError | OverflowError | RecursionError):
         return "a value of another kind than records have"
     if isinstance(error, FileNotFoundError):
         return "there is no such file yet"
@@ -156,10 +158,14 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
     """
     if not content["started"]:
         raise ValueError("it never started")
-    if not isinstance(content["experiment"], str):
-        raise ValueError("an experiment that is no name")
-    hardware, cost = content["hardware"], content.get("cost") or {}
-    threads = hardware["threads"]
+    hardware, cost, clock = content["hardware"], content.get("cost") or {}, content["clock"]
+    threads, gpu = hardware["threads"], hardware["gpu"]
+    if not all(
+        isinstance(word, str) for word in (content["experiment"], content["status"], gpu or "", *content["started"])
+    ):
+        raise ValueError("a name that is no text")
+    memory = cost.get("peak_memory_mb") or {}
+    costs = {**cost, "memory_mb": memory.get("process" if gpu is None else "gpu")}
     return Result(
         path=shown,
         committed=committed,
@@ -168,34 +174,41 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
         seed=content["seed"],
         status=content["status"],
         started=tuple(content["started"]),
-        minutes=content["wall_seconds"] / 60,
-        clock={name: content["clock"][name] for name in ("d_step", "g_step", "kimg", "total_d_steps")}
-        | {"length": content["clock"].get("length") or {}, "kimg": float(content["clock"]["kimg"])},
+        minutes=_number(content, "wall_seconds") / 60,
+        clock={name: _number(clock, name) for name in ("d_step", "g_step", "kimg")}
+        | {"total_d_steps": clock["total_d_steps"] and _number(clock, "total_d_steps")}
+        | {"length": clock.get("length") or {}},
         dirty=content["code"]["dirty"] is True,
-        device=hardware["gpu"] or ("1 thread" if threads == 1 else f"{threads} threads"),
+        device=gpu or ("1 thread" if threads == 1 else f"{threads} threads"),
         blocks=tuple(_block(block) for block in content["scores"]),
         parameters={name: int(count) for name, count in (cost.get("parameters") or {}).items()},
-        cost=_cost(cost),
+        cost={name: float(value) for name, value in costs.items() if is_finite(value)},
     )
 
 
-def _cost(content: Mapping[str, Any]) -> dict[str, float]:
-    """Those of ``COSTS`` that are known; the memory is a GPU's where one was used."""
-    memory = content.get("peak_memory_mb") or {}
-    found = {**content, "memory_mb": memory.get("gpu", memory.get("process"))}
-    return {name: float(found[name]) for name in COSTS if found.get(name) is not None}
+def is_finite(value: Any) -> bool:
+    """Whether ``value`` is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _number(values: Mapping[str, Any], name: str) -> float:
+    if not is_finite(values[name]):
+        raise ValueError(f"{name} is no number")
+    return float(values[name])
 
 
 def _block(content: dict[str, Any]) -> Block:
     moments = {name: content[name] for name in ("first", "last", "best") if content.get(name)}
     history = content.get("history") or ()
+    if not isinstance(content["protocol"], Mapping):
+        raise ValueError("a protocol without fields")
     for row in (*moments.values(), *history):  # damage is named now, not met later
-        float(row.get("kimg", 0.0))
+        for name in row.keys() & {"d_step", "kimg", "seconds"}:
+            _number(row, name)
         if not all(value is None or isinstance(value, int | float) for value in row["metrics"].values()):
             raise ValueError("a score that is no number")
-    for row in history:
-        for key in ("d_step", "kimg", *(["seconds"] if "seconds" in row else [])):
-            float(row[key])
+    if not all({"d_step", "kimg"} <= row.keys() for row in history):
+        raise ValueError("a moment without d_step or kimg")
     return Block(content["protocol"], moments, content["floor"] or {}, history=history)
 
 

@@ -14,9 +14,12 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from experiments.page import KINDS
 from experiments.runs import goes_on
-from experiments.table_results import standing
+from experiments.table_results import is_finite, standing
 
+TIME = "_timestamp"
+COUNTS = (TIME, "kimg", "d_step")
 MAGIC, BLOCK, HEAD = b":W&B", 32768, 7
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
@@ -53,46 +56,73 @@ class LoggedRun:
         """
         found = self.summary.get("record")
         if not isinstance(found, dict):
-            raise ValueError(f"the W&B run {self.name or self.id} holds no record of this project")
+            raise ValueError("it holds no record of this project")
         scores = [{**block, "history": self.moments(block)} for block in found["scores"]]
         return {**found, "status": standing(found["status"], self.live), "scores": scores}
 
     def moments(self, block: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The history of a record's ``block`` of scores."""
-        names = list(block["last"]["metrics"]) if block.get("last") else []
-        begun = next((row["_timestamp"] for row in self.history if "_timestamp" in row), None)
+        names, start = list(block["last"]["metrics"]) if block.get("last") else [], begun(self.history)
         found = []
         for row in self.history:
-            metrics = {name: row[f"val/{name}"] for name in names if f"val/{name}" in row}
-            if metrics and "kimg" in row:
-                seconds = {} if begun is None else {"seconds": row["_timestamp"] - begun}
-                found.append({"d_step": row.get("d_step"), "kimg": row["kimg"], **seconds, "metrics": metrics})
+            metrics = {name: row[f"val/{name}"] for name in names if is_finite(row.get(f"val/{name}"))}
+            if metrics and {"kimg", "d_step"} <= row.keys():
+                seconds = {"seconds": row[TIME] - start} if TIME in row else {}
+                found.append({"d_step": row["d_step"], "kimg": row["kimg"], **seconds, "metrics": metrics})
         return found
 
 
 def joined(runs: Iterable[LoggedRun]) -> list[LoggedRun]:
-    """``runs``, of which those are one that a record calls segments of its run; each where its first one was."""
-    runs = [*runs]
-    firsts: dict[str, str] = {}
+    """``runs``, of which those are one that a record calls segments of its run; each where its first one was.
+
+    What a resumed run trained again counts once, as it was the second time, and the pause before it not at all.
+    """
+    groups: list[tuple[set[str], list[LoggedRun]]] = []
     for run in runs:
-        record = run.summary.get("record")
-        ids = record.get("wandb") if isinstance(record, dict) else None
-        firsts |= dict.fromkeys(ids, ids[0]) if ids else {}
-    segments: dict[str, list[LoggedRun]] = {}
-    for run in runs:
-        segments.setdefault(firsts.get(run.id, run.id), []).append(run)
-    return [reduce(followed, sorted(found, key=begun)) for found in segments.values()]
+        ids, segments = {run.id, *ids_of(run)}, [run]
+        for group in [group for group in groups if group[0] & ids]:
+            groups.remove(group)
+            ids, segments = ids | group[0], group[1] + segments
+        groups.append((ids, segments))
+    return [reduce(followed, (part for one in sorted(found, key=place) for part in parts(one))) for _, found in groups]
+
+
+def ids_of(run: LoggedRun) -> list[str]:
+    """W&B's ids of the segments that the record of ``run`` knows of."""
+    record = run.summary.get("record")
+    ids = record.get("wandb") if isinstance(record, dict) else None
+    return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
+
+
+def place(run: LoggedRun) -> tuple[int, float]:
+    """Where a segment stands among others: by how often its run had been started, then by its first row."""
+    record = run.summary.get("record")
+    started = record.get("started") if isinstance(record, dict) else None
+    return len(started) if isinstance(started, list) else 0, begun(run.history)
+
+
+def parts(run: LoggedRun) -> Iterator[LoggedRun]:
+    """``run`` by its resumes: online they go on in W&B's own run, whose images then count backwards once."""
+    cuts, most = [0], -math.inf
+    for i, row in enumerate(run.history):
+        if "d_step" in row and "kimg" in row:
+            if row["kimg"] < most:
+                cuts.append(i)
+            most = row["kimg"]
+    for i, (start, end) in enumerate(zip(cuts, [*cuts[1:], None], strict=True)):
+        yield replace(run, history=run.history[start:end], pictures=run.pictures if i == 0 else {})
 
 
 def followed(run: LoggedRun, by: LoggedRun) -> LoggedRun:
-    """``run`` with the segment ``by`` after it, which knows more; what ``by`` logged anew it logged in vain."""
-    from_kimg = min((row["kimg"] for row in by.history if "kimg" in row), default=math.inf)
+    """``run`` with what came after it was resumed, ``by``, which knows more."""
+    from_kimg = min((row["kimg"] for row in by.history if "d_step" in row and "kimg" in row), default=math.inf)
     kept = [row for row in run.history if row.get("kimg", 0) < from_kimg]
-    pause = begun(by) - max((row["_timestamp"] for row in kept if "_timestamp" in row), default=begun(by))
-    rows = [{**row, **{key: row[key] - pause for key in ("_timestamp",) if key in row}} for row in by.history]
+    pause = begun(by.history) - max((row[TIME] for row in kept if TIME in row), default=begun(by.history))
+    rows = [row | {TIME: row[TIME] - pause} if TIME in row else row for row in by.history]
     pictures = {name: [one for one in found if one[0] < 1000 * from_kimg] for name, found in run.pictures.items()}
     return replace(
         by,
+        live=run.live or by.live,
         config=by.config or run.config,
         history=[*kept, *rows],
         summary=by.summary if "record" in by.summary else run.summary,
@@ -100,9 +130,14 @@ def followed(run: LoggedRun, by: LoggedRun) -> LoggedRun:
     )
 
 
-def begun(run: LoggedRun) -> float:
-    """When the first row of ``run`` was logged, in seconds; after all others where none was."""
-    return next((row["_timestamp"] for row in run.history if "_timestamp" in row), math.inf)
+def begun(history: Iterable[Mapping[str, Any]]) -> float:
+    """When the first row was logged, in seconds; after all others where none was."""
+    return next((row[TIME] for row in history if TIME in row), math.inf)
+
+
+def cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without counts and times that are no numbers."""
+    return {name: value for name, value in row.items() if name not in COUNTS or is_finite(value)}
 
 
 def pictures_in(history: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, list[tuple[int, Path]]]:
@@ -111,7 +146,7 @@ def pictures_in(history: Iterable[Mapping[str, Any]], folder: Path) -> dict[str,
     for row in history:
         for name, value in row.items():
             for path in (folder / "files" / file for file in files_of(value)):
-                if path.is_file():
+                if path.suffix in KINDS and path.is_file():
                     found.setdefault(name, []).append((round(1000 * row.get("kimg", 0)), path))
     return found
 
@@ -141,7 +176,7 @@ def read_offline(file: Path) -> LoggedRun:
         from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # generated
     except ModuleNotFoundError as error:
         raise ValueError("wandb is not installed, which reads its own files: pip install wandb") from error
-    run = LoggedRun()
+    run = LoggedRun(id=file.stem.removeprefix("run-"))  # what is killed at once says no other
     for content in pieces(file):
         record = Record()
         try:
@@ -155,7 +190,7 @@ def read_offline(file: Path) -> LoggedRun:
         elif kind == "config":
             run.config |= items(record.config.update)
         elif kind == "history":
-            run.history.append(items(record.history.item))
+            run.history.append(cleaned(items(record.history.item)))
         elif kind == "summary":
             run.summary = deepened(run.summary, items(record.summary.update))
     run.config.pop("_wandb", None)
@@ -180,7 +215,7 @@ def read_project(path: str, api: Any = None) -> list[LoggedRun]:
                 name=run.name,
                 group=run.group or "",
                 config=dict(run.config),
-                history=list(run.scan_history()),
+                history=[cleaned(row) for row in run.scan_history()],
                 summary=dict(run.summary_metrics),
                 live=run.state == "running",
             )
@@ -222,7 +257,9 @@ def items(found: Iterable[Any]) -> dict[str, Any]:
         *above, last = item.nested_key or [item.key]
         place = values
         for part in above:
-            place = place.setdefault(part, {})
+            inner = place.get(part)
+            place[part] = inner if isinstance(inner, dict) else {}
+            place = place[part]
         place[last] = json.loads(item.value_json)
     return values
 

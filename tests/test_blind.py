@@ -63,6 +63,8 @@ def test_votes_of_several_people_are_one_rate(capfd: pytest.CaptureFixture[str])
     assert "2 to 1" in capfd.readouterr().out  # once
     Path("z.json").write_text(json.dumps({"of": ["a", "c"], "votes": [{"vote": 1}]}))
     assert "z.json is of a and c, not of a and b" in refused(capfd, "compare", "--votes", "x.json", "z.json")
+    Path("z.json").write_text(json.dumps({"of": "ab", "votes": [{"vote": 1}]}))
+    assert "z.json holds no votes" in refused(capfd, "compare", "--votes", "z.json")
     Path("z.json").write_text(json.dumps({"of": ["a", "b"], "votes": [{"vote": 2}]}))
     for extra in (["--pairs", "5"], ["--blind"]):
         assert "--votes takes the files alone" in refused(capfd, "compare", "--votes", "x.json", *extra)
@@ -76,6 +78,7 @@ def test_votes_of_several_people_are_one_rate(capfd: pytest.CaptureFixture[str])
         (["runs/gan/toy/one", "nowhere"], "there is no run at nowhere"),
         (["runs/gan/toy/one", "runs"], "runs is 2 runs: --blind compares one with one"),
         (["a", "b", "--out", "tiny.yaml"], "tiny.yaml exists and is not overwritten"),
+        (["a", "b", "--by", "fid"], "--by ranks runs, which a blind comparison does not"),
         (["a", "b", "--pairs", "0"], "--pairs expects a whole number of at least 1"),
     ],
 )
@@ -89,6 +92,10 @@ def test_a_damaged_picture_is_one_sentence(capfd: pytest.CaptureFixture[str]) ->
     folders()
     next(Path("b").iterdir()).write_bytes(b"no picture")
     assert "gives no picture" in refused(capfd, "compare", "a", "b", "--blind")
+    one, two = run("one", [3.0]), run("two", [3.0])
+    sheet = next(Path(one, "samples").iterdir())
+    sheet.write_bytes(sheet.read_bytes()[:45])
+    assert "gives no picture" in refused(capfd, "compare", one, two, "--blind")
 
 
 @needs_browser

@@ -2,14 +2,16 @@
 
 import json
 import re
+from itertools import permutations
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import wandb
 from command_line import fit, place, refused, rows
 from PIL import Image
 
+from experiments import compare_runs
 from experiments.cli import main
 from experiments.runs import RunDirectory
 from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
@@ -104,28 +106,53 @@ def test_segments_of_a_resumed_run_are_of_one_group_and_one_run_among_others(
         assert read_offline(find_files(run / "wandb")[0]).live
 
 
-def test_what_a_resumed_run_trained_again_counts_once() -> None:
-    def logged(name: str, ids: list[str], kimgs: list[float], at: float) -> LoggedRun:
-        history = [{"kimg": kimg, "_timestamp": at + 10 * i} for i, kimg in enumerate(kimgs)]
-        pictures = {"samples": [(round(1000 * kimg), Path(f"{name}-{kimg}")) for kimg in kimgs]}
-        return LoggedRun(name, history=history, summary={"record": {"wandb": ids}}, pictures=pictures)
+def logged(name: str, ids: list[str], kimgs: list[float], at: float, **more: Any) -> LoggedRun:
+    """A segment with a row and a picture at each of ``kimgs``, ten seconds apart; its record knows those of ``ids``."""
+    history = [{"kimg": kimg, "d_step": kimg, "_timestamp": at + 10 * i} for i, kimg in enumerate(kimgs)]
+    pictures = {"samples": [(round(1000 * kimg), Path(f"{name}-{kimg}")) for kimg in kimgs]}
+    record = {"wandb": ids, "started": ids, "status": "running", "scores": []}
+    return LoggedRun(name, history=history, summary={"record": record}, pictures=pictures, **more)
 
+
+def test_what_a_resumed_run_trained_again_counts_once() -> None:
     first, other = logged("a", ["a"], [0, 1, 2, 3], 100), logged("c", ["c"], [0, 5], 150)
-    killed = LoggedRun("b")  # before it said anything
-    last = logged("d", ["a", "b", "d"], [2, 3, 4], 1000)
-    whole, same = joined([last, killed, other, first])
-    assert same is other
+    early = LoggedRun("b")  # killed before it said anything
+    killed = logged("e", ["a", "b", "e"], [], 0)  # after it had begun
+    last = logged("d", ["a", "b", "e", "d"], [2, 3, 4], 1000, live=True)
+    last.history.insert(0, {"kimg": 0, "samples": "a picture of no count", "_timestamp": 1000})
+    for runs in permutations([first, early, killed, last]):
+        whole, same = joined([*runs, other])
+        assert same == other
+        assert [row["kimg"] for row in whole.history] == [0, 1, 0, 2, 3, 4]
+        assert [row["_timestamp"] for row in whole.history] == [100, 110, 110, 110, 120, 130]  # without the pause
+        assert [path.name for _, path in whole.pictures["samples"]] == ["a-0", "a-1", "d-2", "d-3", "d-4"]
+        assert (whole.id, whole.summary, whole.live) == ("d", last.summary, True)
+    chain = [logged(ids[-1], ids, [i], i) for i, ids in enumerate((["a"], ["a", "b"], ["b", "c"]), 1)]
+    for runs in permutations(chain):
+        assert len(joined(runs)) == 1
+
+
+def test_a_run_that_went_on_online_counts_once_too() -> None:
+    [whole] = joined([logged("a", ["a"], [0, 1, 2, 3, 2, 3, 4], 0)])
     assert [row["kimg"] for row in whole.history] == [0, 1, 2, 3, 4]
-    assert [row["_timestamp"] for row in whole.history] == [100, 110, 110, 120, 130]  # without the pause
-    assert [path.name for _, path in whole.pictures["samples"]] == ["a-0", "a-1", "d-2", "d-3", "d-4"]
-    assert whole.summary == last.summary
+    assert [row["_timestamp"] for row in whole.history] == [0, 10, 10, 20, 30]
+
+
+def test_a_damaged_run_of_wandb_is_one_sentence_among_others(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    damaged = logged("a", ["a"], [1], 0)
+    damaged.summary["record"]["wandb"] = 5
+    monkeypatch.setattr(compare_runs, "read_offline", lambda file: damaged)
+    Path("a.wandb").touch()
+    assert "W&B's run a is left out (no hardware)" in refused(capfd, "compare", "a.wandb")
 
 
 def test_what_is_no_file_of_wandb_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
     Path("a.wandb").write_bytes(b"words")
     assert "a.wandb is no file of Weights & Biases" in refused(capfd, "compare", "*.wandb")
     Path("a.wandb").write_bytes(b":W&B\x00\x00\x00" + bytes(3))
-    assert "W&B's run without a name is left out (the W&B run" in refused(capfd, "compare", "a.wandb")
+    assert "W&B's run a is left out (it holds no record of" in refused(capfd, "compare", "a.wandb")
     part = b"\x0f\xff\xff"
     Path("a.wandb").write_bytes(b":W&B\x00\x00\x00" + bytes(4) + len(part).to_bytes(2, "little") + b"\x01" + part)
     assert "a.wandb is left out (a.wandb is a damaged file of" in refused(capfd, "compare", "a.wandb")

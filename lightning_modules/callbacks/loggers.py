@@ -19,6 +19,7 @@ from typing import Any, Literal, TextIO
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 
 from lightning_modules.callbacks.wandb_identity import remembered_id, wandb_key_configured
 from lightning_modules.metrics.directions import better
@@ -48,6 +49,9 @@ class RunLogger(ABC):
 
     def keep(self, record: Mapping[str, Any]) -> None:  # noqa: B027  # most have the file
         """Take the run's record as it stands; called by rank 0 whenever that is written."""
+
+    def show(self, name: str, picture: Image.Image, kimg: float, step: int) -> None:  # noqa: B027  # most have the file
+        """Take the ``picture`` of a panel as it is after ``kimg`` thousand images, at the trainer's ``step``."""
 
     def summary(self) -> list[str]:
         """What is to be said of it at the end of a run."""
@@ -196,6 +200,14 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
         super().log_metrics(metrics, step)
 
     @rank_zero_only
+    def show(self, name: str, picture: Image.Image, kimg: float, step: int) -> None:
+        """Log it at its own kimg: without one W&B gives it that of the last row."""
+        import wandb
+
+        if self._run is not None:
+            self.experiment.log({name: [wandb.Image(picture)], "kimg": kimg, "trainer/global_step": step})
+
+    @rank_zero_only
     def keep(self, record: Mapping[str, Any]) -> None:
         """Put it into W&B's summary, without the scores' history, which W&B has itself."""
         if self._run is not None:
@@ -228,7 +240,8 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             lines += [[name, *(m.get(name) for m in moments), floor.get(name), protocol] for name in moments[-1]]
         if lines:
             head: list[str | int] = ["score", "first", "best", "last", "floor", "protocol"]
-            self.experiment.log({"scores": wandb.Table(columns=head, data=lines)})
+            table = wandb.Table(columns=head, data=lines)
+            self.experiment.log({"scores": table, "kimg": self._record["clock"]["kimg"]})
 
     def _add_checkpoints(self, run: Run) -> None:
         if not self.artifacts:

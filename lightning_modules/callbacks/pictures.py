@@ -5,12 +5,12 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch import Tensor
 
 from datamodules.functional.files import replacing
 from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.loggers import RunLogger
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
@@ -43,10 +43,10 @@ def save_png(image: Tensor, path: Path) -> None:
 
 
 def show(trainer: L.Trainer, module: AtelierModule, name: str, sheet: Tensor) -> Path:
-    """Write uint8 ``sheet`` [C, H, W] as ``samples/<name>-<images seen>.png`` of the run, and give it to W&B."""
+    """Write uint8 ``sheet`` [C, H, W] as ``samples/<name>-<images seen>.png`` of the run; loggers get it, too."""
     path = Path(trainer.default_root_dir) / "samples" / f"{name}-{module.images_seen:09d}.png"
     save_png(sheet, path)
     for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_image(name, [to_pil(sheet)], step=trainer.global_step)
+        if isinstance(logger, RunLogger):
+            logger.show(name, to_pil(sheet), module.images_seen / 1000, trainer.global_step)
     return path
