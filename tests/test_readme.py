@@ -63,7 +63,7 @@ def test_every_committed_record_names_no_machine():
     for file in (ROOT / "experiments" / "results").rglob("*.json"):
         text = file.read_text(encoding="utf-8")
         record = json.loads(text)
-        assert record["status"] == "finished"
+        assert record["status"] in ("finished", "stopped")  # the latter is a part, which its table labels
         assert record["code"]["dirty"] is False
         assert not re.search(r'"/|\\\\|/home/|/root', text)
 

@@ -1,14 +1,12 @@
 """Accuracy, macro recall, F1 and the confusion matrix of a classifier over the validation split."""
 
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import WandbLogger
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_modules.callbacks.pictures import save_png, to_pil
+from lightning_modules.callbacks.pictures import show
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.classifier import Classifier
 from lightning_modules.metrics.confusion import classification_scores, draw_confusion
@@ -64,11 +62,7 @@ class ClassificationScores(Scores):
     def draw(self, trainer: L.Trainer, module: L.LightningModule, matrix: torch.Tensor) -> None:
         """Write the picture of ``matrix``."""
         assert isinstance(module, Classifier)
-        picture = draw_confusion(matrix, [str(i) for i in range(len(matrix))])
-        save_png(picture, Path(trainer.default_root_dir) / "samples" / f"confusion-{module.images_seen:09d}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("confusion", [to_pil(picture)], step=trainer.global_step)
+        show(trainer, module, "confusion", draw_confusion(matrix, [str(i) for i in range(len(matrix))]))
 
     def on_test_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """As in validation."""
