@@ -73,7 +73,7 @@ class LoggedRun:
 
 
 def joined(runs: Iterable[LoggedRun]) -> list[LoggedRun]:
-    """``runs``, of which those are one that a record calls segments of its run; each where its first one was.
+    """``runs``, of which those are one that a record calls segments of its run.
 
     What a resumed run trained again counts once, as it was the second time, and the pause before it not at all.
     """
@@ -103,12 +103,12 @@ def place(run: LoggedRun) -> tuple[int, float]:
 
 def parts(run: LoggedRun) -> Iterator[LoggedRun]:
     """``run`` by its resumes: online they go on in W&B's own run, whose images then count backwards once."""
-    cuts, most = [0], -math.inf
+    cuts, last = [0], -math.inf
     for i, row in enumerate(run.history):
         if "d_step" in row and "kimg" in row:
-            if row["kimg"] < most:
+            if row["kimg"] < last:
                 cuts.append(i)
-            most = row["kimg"]
+            last = row["kimg"]
     for i, (start, end) in enumerate(zip(cuts, [*cuts[1:], None], strict=True)):
         yield replace(run, history=run.history[start:end], pictures=run.pictures if i == 0 else {})
 
