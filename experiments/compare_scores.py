@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from experiments.compare_runs import Contender
@@ -70,7 +71,7 @@ class ScoreColumn:
         least = min if self.better == "lower" else max
         return least(values, key=lambda one: one[0]) if values else None
 
-    @property
+    @cached_property
     def was_better(self) -> bool:
         """Whether some run once had a better value than its last one."""
         return any((best := self.best(i)) is not None and best[0] != self.value(i) for i in self.blocks)
