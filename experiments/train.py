@@ -1,12 +1,13 @@
 """``atelier fit``: begin a run in a directory of its own, or go on with one."""
 
 import os
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -54,6 +55,21 @@ class Opening(Callback):
         self.begun = True
 
 
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Let the CPU take numbers below 1.2e-38 for 0 within: it reckons many times slower with them.
+
+    Adam's averages of a unit that has stopped learning sink among them and stay there. They were 45 % of the first
+    averages of PacGAN's discriminator after 270,000 steps, and a fifth of a step's time.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@denormals_as_zero()
 def fit(argv: Sequence[str]) -> int:
     """Train.
 

@@ -26,17 +26,15 @@ class Largest(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         """``x`` [N, pieces, width] to [N, width]."""
         largest = x.amax(1)
-        ctx.save_for_backward(x, largest)
+        is_largest = torch.ge(x, largest.unsqueeze(1), out=torch.empty_like(x))  # in floats: no bools to multiply by
+        ctx.save_for_backward(is_largest)
         return largest
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """The ``gradient`` [N, width] where a piece is the largest, else 0."""
-        x, largest = ctx.saved_tensors
-        behind = (x - largest.unsqueeze(1)).detach()  # 0 for the largest, negative for all others
-        spread = gradient.unsqueeze(1).expand_as(x)
-        below = -torch.finfo(x.dtype).tiny
-        return torch.ops.aten.threshold_backward(spread, behind, below)
+        (is_largest,) = ctx.saved_tensors
+        return gradient.unsqueeze(1) * is_largest
 
 
 class Maxout(nn.Module):
