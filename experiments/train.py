@@ -59,8 +59,9 @@ class Opening(Callback):
 def denormals_as_zero() -> Iterator[None]:
     """Let the CPU take numbers below 1.2e-38 for 0 within: it reckons many times slower with them.
 
-    Adam's averages of a unit that has stopped learning sink among them and stay there. They were 45 % of the first
-    averages of PacGAN's discriminator after 270,000 steps, and a fifth of a step's time.
+    Adam's averages of a unit that has stopped learning sink among them and stay there: nearly half of the first
+    averages of PacGAN's discriminator after 190,000 steps, whose update took four times as long
+    (``experiments/bench/denormals.py``).
     """
     torch.set_flush_denormal(True)
     try:
