@@ -6,6 +6,7 @@ YAML alone. A key that changed is kept as an earlier one: records that bear it a
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -46,6 +47,14 @@ def with_key(before: Known | None, key: str, yaml_hash: str) -> Known:
     return Known(key, yaml_hash, tuple(dict.fromkeys(earlier)))
 
 
+def apart(keys: Mapping[str, Known]) -> dict[str, Known]:
+    """``keys`` without earlier ones that are today's of another row: their records are that row's."""
+    today = {at.key for at in keys.values()}
+    return {
+        name: replace(at, earlier=tuple(old for old in at.earlier if old not in today)) for name, at in keys.items()
+    }
+
+
 def write_keys(keys: Mapping[str, Known], file: Path = KEYS) -> None:
     """Write ``keys.yaml``."""
     plain = {
@@ -71,7 +80,7 @@ def main(names: Sequence[str]) -> int:
         keys[name] = with_key(known, key_of(row), row.yaml)
         if known is None or known.key != keys[name].key:
             print(f"{name}: {keys[name].key}")
-    write_keys(keys)
+    write_keys(apart(keys))
     return 0
 
 

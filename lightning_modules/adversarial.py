@@ -44,6 +44,7 @@ class TwoPlayerModule(AtelierModule):
     """
 
     G: Any  # a Network; each family says which, and what it asks of it
+    simultaneous = False  # whether G's update comes first, before D has moved
 
     def __init__(
         self,
@@ -128,14 +129,21 @@ class TwoPlayerModule(AtelierModule):
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""
         self.stop_clock(*self.players()[1:])
         batch = channels_last(batch) if self.uses_channels_last else batch
+        if self.simultaneous:
+            self.take_turn_of_g(batch)
         self.update_discriminator(batch)
         self.count_images(len(batch[0]))
         if self.global_step % self.n_critic == 0:  # not batch_idx, which restarts each epoch
-            for _ in range(self.n_gen):
-                self.update_generator(batch)
-                self.g_step += 1
+            if not self.simultaneous:
+                self.take_turn_of_g(batch)
             self.update_ema()
         self.finish_step()
+
+    def take_turn_of_g(self, batch: Sequence[Tensor]) -> None:
+        """G's turn: ``n_gen`` updates."""
+        for _ in range(self.n_gen):
+            self.update_generator(batch)
+            self.g_step += 1
 
     def update_discriminator(self, batch: Sequence[Tensor]) -> None:
         """One update of D, which moves the clock."""

@@ -26,11 +26,13 @@ class GAN(AdversarialModule, JudgedModule):
         discriminator: D(x, y) -> logits.
         loss: the objective of both; the paper's non-saturating one unless given.
         g_batch_factor: fakes in G's step for each real of the batch; 2 in the published code of SNGAN and WGAN-GP.
-        share_fakes: let G's first update after D's judge D's fakes again, as PacGAN's code does: one forward of G less.
+        share_fakes: let G's first update after D's judge D's fakes again: one forward of G less.
+        simultaneous: with shared fakes, take both gradients before either player moves, as PacGAN's code does.
         **judged: the arguments of ``JudgedModule``.
 
     Raises:
-        ValueError: ``share_fakes`` where the fakes of the two steps are not the same.
+        ValueError: ``share_fakes`` where the fakes of the two steps are not the same, or ``simultaneous`` without them
+            or where the players do not take turns one by one.
     """
 
     makes_of_noise = True
@@ -42,6 +44,7 @@ class GAN(AdversarialModule, JudgedModule):
         loss: AdversarialLoss | None = None,
         g_batch_factor: int = 1,
         share_fakes: bool = False,
+        simultaneous: bool = False,
         **judged: Any,
     ) -> None:
         super().__init__(generator, discriminator, loss=loss, **judged)
@@ -51,8 +54,10 @@ class GAN(AdversarialModule, JudgedModule):
             raise ValueError(f"share_fakes: {type(self).__name__} makes no image of noise alone: leave it out")
         if share_fakes and (g_batch_factor > 1 or self.micro_batch is not None):
             raise ValueError("share_fakes: D's fakes are G's whole batch: leave out g_batch_factor and micro_batch")
-        self.g_batch_factor, self.share_fakes = g_batch_factor, share_fakes
-        self._shared: Made | None = None  # D's fakes of this step, until G has judged them
+        if simultaneous and not (share_fakes and self.n_critic == self.n_gen == 1):
+            raise ValueError("simultaneous: give share_fakes too, and leave n_critic and n_gen at 1")
+        self.g_batch_factor, self.share_fakes, self.simultaneous = g_batch_factor, share_fakes, simultaneous
+        self._shared: Made | None = None  # the fakes of this step, from the first player's update to the second's
 
     def check_data(self, data: StatesItsData) -> None:
         """The base's; D's classes too."""
@@ -61,7 +66,7 @@ class GAN(AdversarialModule, JudgedModule):
 
     def update_discriminator(self, batch: Sequence[Tensor]) -> None:
         """The base's, on fakes that G's update will judge again where they are shared: G still learns here."""
-        if self.share_fakes and (self.global_step + 1) % self.n_critic == 0:
+        if self.share_fakes and not self.simultaneous and (self.global_step + 1) % self.n_critic == 0:
             self._shared = self.make_fakes(batch[1])
         super().update_discriminator(batch)
 
@@ -69,13 +74,16 @@ class GAN(AdversarialModule, JudgedModule):
         """D's loss on the reals ``x`` [N, ...] and as many fakes, and the penalties that are due."""
         with torch.no_grad():
             made = self._shared or self.make_fakes(y)
+        if self.simultaneous:
+            self._shared = None
         made = made._replace(images=made.images.detach())
         return self.d_terms(x, made.images, y, made)
 
     def g_loss(self, x: Tensor, y: Tensor) -> Terms:
         """G's loss on ``g_batch_factor`` fakes for each of the reals ``x``."""
         y_fake = torch.cat([y] * self.g_batch_factor)
-        made, self._shared = self._shared or self.make_fakes(y_fake), None
+        made = self._shared or self.make_fakes(y_fake)
+        self._shared = made if self.simultaneous else None
         return self.g_terms(x, made.images, y, y_fake, made)
 
     def make_fakes(self, y: Tensor) -> Made:

@@ -128,6 +128,32 @@ def test_shared_fakes_by_hand(tmp_path: Path) -> None:
     assert distance(weights(module), weights(Draws())) > 1e-3
 
 
+def test_simultaneous_updates_by_hand(tmp_path: Path) -> None:
+    module = Draws(share_fakes=True, simultaneous=True, d_optimizer=sgd(), g_optimizer=sgd())
+    G, D = copy.deepcopy(module.G), copy.deepcopy(module.D)
+    del G.sample_z  # the module's
+    trainer(tmp_path, max_steps=2).fit(module, datamodule=Finite(batches(2)))
+    loss, of_D, of_G = NonSaturating(), sgd()(D.parameters()), sgd()(G.parameters())
+    assert len(module.z) == 2
+    for (x, y), z in zip(batches(2), module.z, strict=True):
+        of_D.zero_grad()
+        of_G.zero_grad()
+        fakes = G(z, y)
+        loss.g(None, D(fakes, y)).backward(inputs=list(G.parameters()))
+        loss.d(D(x, y), D(fakes.detach(), y)).backward()
+        of_D.step()
+        of_G.step()
+    assert distance(weights(module.G), weights(G)) < 1e-6
+    assert distance(weights(module.D), weights(D)) < 1e-6
+    assert module.g_step == module.global_step == 2
+
+
+@pytest.mark.parametrize("settings", [{"share_fakes": False}, {"n_critic": 2}, {"n_gen": 2}])
+def test_simultaneous_players_share_their_fakes_and_have_one_turn_each(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="simultaneous: give share_fakes too, and leave n_critic and n_gen at 1"):
+        GAN(*mlps(), **{"share_fakes": True, "simultaneous": True, **settings})
+
+
 def test_fakes_are_shared_with_the_last_step_of_d(tmp_path: Path) -> None:
     assert len(drawn(tmp_path, share_fakes=True)) == 3
     assert len(drawn(tmp_path, share_fakes=True, n_critic=2)) == 3  # of D, of D and G, of D

@@ -165,3 +165,23 @@ def test_the_networks_are_those_of_the_paper() -> None:
     every_parameter_gets_a_gradient(lambda: MaxoutDiscriminator((4,), width=8), (4,))
     G(torch.randn(9, 2)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in G.parameters())
+
+
+def test_batch_norm_sees_the_samples_of_a_pack_apart() -> None:
+    torch.manual_seed(0)
+    G = PlaneGenerator(width=8, depth=1, eps=1e-4, batch_norm_parts=2)
+    z = torch.randn(6, 2)
+    linear, norm, _, last = G.layers
+    inside, made = linear(z), G(z)
+    for part in (0, 1):
+        own = inside[part::2]
+        normal = (own - own.mean(0)) / (own.var(0, unbiased=False) + 1e-4).sqrt()
+        torch.testing.assert_close(made[part::2], last(normal.relu()))
+    halves = [inside[part::2].mean(0) for part in (0, 1)]
+    torch.testing.assert_close(norm.running_mean, 0.025 * (0.975 * halves[0] + halves[1]))
+    alone = G.eval()(z[:5])
+    torch.testing.assert_close(G(z)[:5], alone)
+    with pytest.raises(ValueError, match="a batch of 5 does not fall into 2 parts of batch norm: make it a multiple"):
+        G.train()(z[:5])
+    with pytest.raises(ValueError, match="batch_norm_parts must be 1 or more, got 0"):
+        PlaneGenerator(batch_norm_parts=0)

@@ -13,7 +13,7 @@ from experiments import table_keys
 from experiments.cli import main
 from experiments.errors import UserError
 from experiments.table import assemble
-from experiments.table_cells import read_keys, wanted
+from experiments.table_cells import Known, read_keys, wanted
 from experiments.table_file import as_table, find_table, read_table, tables
 from experiments.table_keys import all_wanted, key_of
 from experiments.table_render import FORMATS, markdown
@@ -65,6 +65,11 @@ def test_the_keys_are_of_todays_yamls():
         assert keys[name].yaml == row.yaml, f"{name}: run `make tables`"
     for name in ("gan/dcgan_digits", "super_resolution/bicubic"):  # the YAML may be the same and a class another
         assert keys[name].key == key_of(all_wanted()[name]), f"{name}: run `make tables`"
+
+
+def test_an_earlier_key_that_is_another_rows_today_is_dropped():
+    keys = {"a": Known("new", "1", ("old", "older")), "a x=1": Known("old", "1")}
+    assert table_keys.apart(keys) == {"a": Known("new", "1", ("older",)), "a x=1": Known("old", "1")}
 
 
 def test_keys_of_named_rows_alone(monkeypatch):

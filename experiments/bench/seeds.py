@@ -1,7 +1,8 @@
 """``python experiments/bench/seeds.py``: several seeds of PacGAN's toys as batched matrices beside one after the other.
 
-Both train the same networks, from the same weights on the same points, by the step of ``gan/gan_ring``: D on reals and
-fakes in one pass, G on the fakes that D had. A round is one step of every seed; the two ways take turns in one process.
+Both train the same networks, from the same weights on the same points, by a step like that of ``gan/gan_ring``: D on
+reals and fakes in one pass, then G on the fakes that D had. A round is one step of every seed; the two ways take turns
+in one process.
 """
 
 import argparse

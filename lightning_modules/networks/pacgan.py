@@ -12,7 +12,7 @@ from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.init import Normal
 from lightning_modules.networks.latents import Gaussian, Latent
 
-BATCH_NORM_RATE = 0.05  # at which the running statistics follow
+BATCH_NORM_RATE = 0.05  # at which the running statistics follow a step
 
 
 class Largest(torch.autograd.Function):
@@ -66,6 +66,12 @@ class PlaneGenerator(Generator):
         width: units of a hidden layer.
         depth: number of hidden layers.
         latent: where z comes from; N(0, I) unless given.
+        eps: of batch norm, torch's unless given; the paper names none, the library of its code has 1e-4.
+        batch_norm_parts: batch norm sees so many parts of a training batch apart, as the paper's code does with the
+            samples of a pack: the i-th sample is of part i modulo ``batch_norm_parts``.
+
+    Raises:
+        ValueError: no parts, or a batch that does not fall into them.
     """
 
     def __init__(
@@ -75,19 +81,28 @@ class PlaneGenerator(Generator):
         width: int = 400,
         depth: int = 4,
         latent: Latent | None = None,
+        eps: float = 1e-5,
+        batch_norm_parts: int = 1,
     ) -> None:
         super().__init__()
-        self.latent = latent or Gaussian()
+        if batch_norm_parts < 1:
+            raise ValueError(f"PlaneGenerator: batch_norm_parts must be 1 or more, got {batch_norm_parts}")
+        self.latent, self.batch_norm_parts = latent or Gaussian(), batch_norm_parts
+        rate = BATCH_NORM_RATE / batch_norm_parts  # once for each part
         self.z_dim, self.out_shape = z_dim, tuple(out_shape)
         layers: list[nn.Module] = []
         for before, after in pairwise([z_dim] + [width] * depth):
-            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after, momentum=BATCH_NORM_RATE), nn.ReLU()]
+            layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after, eps, rate), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(width, prod(out_shape)))
         self.apply(Normal())
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """``z`` [N, z_dim] to samples [N, *out_shape]; ``y`` is not used."""
-        return self.layers(z).unflatten(1, self.out_shape)
+        parts = self.batch_norm_parts if self.training else 1
+        if len(z) % parts:
+            raise ValueError(f"a batch of {len(z)} does not fall into {parts} parts of batch norm: make it a multiple")
+        made = [self.layers(part) for part in z.unflatten(0, (-1, parts)).unbind(1)]
+        return torch.stack(made, 1).view(-1, *self.out_shape)
 
 
 class MaxoutDiscriminator(Discriminator):
