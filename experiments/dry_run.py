@@ -9,6 +9,7 @@ import lightning as L
 import torch
 
 from datamodules.workers import DataError
+from experiments.cpu import cpu_at_speed
 from experiments.errors import RunError, UserError, memory_is_full, sentence_of
 from experiments.half_precision import warning
 from experiments.house import HOUSE
@@ -44,6 +45,7 @@ class Rehearsal(Meter):
         super().setup(trainer, pl_module, stage)
 
 
+@cpu_at_speed()
 def dry_run(argv: Sequence[str]) -> int:
     """Build the experiment that ``argv`` names, run a few of its steps and print what they cost.
 

@@ -1,18 +1,18 @@
 """``atelier fit``: begin a run in a directory of its own, or go on with one."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.workers import DataError, told
 from experiments.catalogue import find_file
+from experiments.cpu import cpu_at_speed
 from experiments.errors import InterruptedRunError, RunError, UserError, disk_is_full, sentence_of
 from experiments.half_precision import warning
 from experiments.layers import UNITS, read_layer
@@ -55,22 +55,7 @@ class Opening(Callback):
         self.begun = True
 
 
-@contextmanager
-def denormals_as_zero() -> Iterator[None]:
-    """Let the CPU take numbers below 1.2e-38 for 0 within: it reckons many times slower with them.
-
-    Adam's averages of a unit that has stopped learning sink among them and stay there: nearly half of the first
-    averages of PacGAN's discriminator after 190,000 steps, whose update took four times as long
-    (``experiments/bench/denormals.py``).
-    """
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-@denormals_as_zero()
+@cpu_at_speed()
 def fit(argv: Sequence[str]) -> int:
     """Train.
 

@@ -18,7 +18,6 @@ from experiments.cli import COMMANDS, main
 from experiments.lightning_cli import AtelierCLI
 from experiments.look import flattened
 from experiments.runs import create_run
-from experiments.train import Opening
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -187,17 +186,6 @@ def test_resume_needs_nothing_else_and_equals_a_run_that_was_never_stopped(capsy
     assert main(["fit", "--resume", str(part)]) == 0
     assert "is finished already, clock.g_steps 6 is reached" in capsys.readouterr().out
     assert sorted(p.name for p in part.rglob("*")) == before
-
-
-def test_training_takes_denormals_as_zero_and_leaves_the_process_as_it_was(monkeypatch):
-    def below() -> bool:
-        return bool((torch.full((40,), 1e-30) * 1e-9).any())
-
-    seen = []
-    monkeypatch.setattr(Opening, "on_train_batch_start", lambda *_: seen.append(below()))
-    fit("--clock.g_steps", "2")
-    assert seen == [False, False]
-    assert below()
 
 
 def test_the_checkpoint_never_overrides_the_configuration():
