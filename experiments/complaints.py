@@ -103,8 +103,9 @@ def wrong_type(message: str) -> str | None:
     kinds = pretty(union[1] if union else expected[1])
     given = GIVEN.search(leaf)
     value = given[1].strip() if given else ""
+    shown = "null" if value == "None" else repr(value)
     advice = f": {meant}" if (meant := nearest_class(union[1] if union else expected[1], value)) else ""
-    return f"{key} expects {kinds}, got {value!r}{advice}"
+    return f"{key} expects {kinds}, got {shown}{advice}"
 
 
 def nearest_class(types: str, value: str) -> str | None:

@@ -95,7 +95,8 @@ class AtelierCLI(LightningCLI):
         try:
             options = [word for word in args if word != PRINT_CONFIG]
             self.config = parse_both(parser, texts, one_length_options(options))
-        except argparse.ArgumentError as error:
+            check_nulls(parser, self.config)
+        except (argparse.ArgumentError, TypeError) as error:
             raise UserError(explain(str(error), known)) from error
         self.settle()
         if PRINT_CONFIG in args:
@@ -234,6 +235,19 @@ def parse_both(parser: LightningArgumentParser, texts: list[str], options: list[
         if isinstance(config.get(key), FunctionType):
             config[key] = value
     return parser.parse_object(config) if defaults else config
+
+
+def check_nulls(parser: LightningArgumentParser, config: Namespace) -> None:
+    """See that what is null in ``config`` may be: while parsing, jsonargparse takes null for "not given".
+
+    Raises:
+        TypeError: it may not.
+    """
+    set_parsing_settings(unset_sentinel=True)  # null is a value, and what is not given something else
+    try:
+        parser.validate(config)
+    finally:
+        set_parsing_settings(unset_sentinel=False)
 
 
 def default_optimizers(config: Namespace) -> Namespace:

@@ -63,6 +63,8 @@ MISTAKES = {
     "fit tiny.yaml --seed_everything x": "seed_everything expects int, got 'x'",
     "fit tiny.yaml --trainer.precision 17": "'bf16-mixed'",
     "fit tiny.yaml --trainer.logger 3": "trainer.logger expects Logger or bool or null, got '3'",
+    "fit tiny.yaml --clock.validations null": "clock.validations expects int, got null",
+    "fit tiny.yaml --model.n_critic null": "model.n_critic expects int, got null",
     "fit tiny.yaml --clock.g_steps": "write --clock.g_steps VALUE",
     # values that a constructor or the set-up refuses
     "fit tiny.yaml --data.batch_size 0": "batch_size",
@@ -109,6 +111,7 @@ IN_YAML = {
     "model: {init_args: {penalties: [{class_path: R1, init_args: {wieght: 3}}]}}": "model.penalties.weight?",
     "model: {init_args: {generator: {init_args: {width: wide}}}}": "model.generator.width expects int, got 'wide'",
     "data: {init_args: {batch_size: big}}": "data.batch_size expects int, got 'big'",
+    "data: {init_args: {batch_size: null}}": "data.batch_size expects int, got null",
     "data: {class_path: datamodules.digits.Digit}": "did you mean datamodules.digits.Digits?",
     "data: null": "data is missing",
     "trainer: [": "mine.yaml is no valid YAML (line 2, column 1)",
