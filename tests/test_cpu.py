@@ -1,4 +1,4 @@
-"""What makes a CPU train faster: denormal numbers as zero within a run alone, and memory that is kept."""
+"""What makes a CPU train faster: denormals as zero within a run alone, memory that is kept, no GPU sought each step."""
 
 import subprocess
 import sys
@@ -35,6 +35,19 @@ def test_training_takes_denormals_as_zero_and_leaves_the_process_as_it_was(monke
     fit("--clock.g_steps", "2")
     assert seen == [False, False]
     assert below()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to be found")
+@pytest.mark.usefixtures(place.__name__)
+def test_no_driver_is_sought_before_each_update(monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as Lightning has it
+    sought = []
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", lambda: sought.append(len(begun)) or -1)
+    begun = []
+    monkeypatch.setattr(Opening, "on_train_batch_start", lambda *_: begun.append(True))
+    fit("--clock.g_steps", "3")
+    assert len(begun) == 3
+    assert not any(sought)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
