@@ -1,5 +1,7 @@
 """A blind comparison: pairs on sides that nobody is told, votes by key, a win rate with its interval."""
 
+import base64
+import io
 import json
 import random
 from pathlib import Path
@@ -10,8 +12,9 @@ from command_line import place, refused
 from PIL import Image
 from test_compare import run
 
+from experiments import compare_blind
 from experiments.cli import main
-from experiments.compare_blind import paired, parts, wilson
+from experiments.compare_blind import blind_page, paired, parts, wilson
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -46,6 +49,23 @@ def test_pictures_of_one_name_belong_together_and_samples_do_not() -> None:
     pairs = paired(drawn, drawn, random.Random(0))
     assert len(pairs) == 20
     assert any(one != other for one, other in pairs)
+
+
+def level(source: str) -> int:
+    """The brightness of the corner of a picture on the page."""
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+        return image.convert("L").getpixel((0, 0))
+
+
+def test_a_pair_is_swapped_where_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders()  # a is dark, b is bright
+    monkeypatch.setattr(compare_blind, "page", lambda title, body, data, script: json.dumps(data))
+    pairs = json.loads(blind_page(["a", "b"], Path("runs"), 6, 0))["blind"]["pairs"]
+    assert {pair["swapped"] for pair in pairs} == {True, False}
+    for pair in pairs:
+        dark, bright = 40 + int(pair["names"][0]), 200 + int(pair["names"][1])
+        shown = [level(pair[side]) for side in ("left", "right")]
+        assert shown == ([bright, dark] if pair["swapped"] else [dark, bright])
 
 
 def test_the_interval_by_hand() -> None:

@@ -1,6 +1,7 @@
 """Laws of the looking callbacks: clock, pictures, classification scores and progress."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -176,6 +177,14 @@ def test_progress_prints_the_last_step_however_seldom(tmp_path: Path, capsys: py
     fit(tmp_path, Clock(g_steps=4, validations=0), ProgressLine(every_seconds=999))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
     assert [line.split()[1] for line in lines] == ["4/4"]
+
+
+def test_the_rate_of_a_resumed_run_is_that_of_its_own_steps() -> None:
+    run: Any = SimpleNamespace(global_step=100, max_steps=200)
+    progress, module = ProgressLine(), GAN(*mlps())
+    progress.on_train_start(run, module)
+    run.global_step = 110
+    assert progress.line(run, module, progress._started + 5).endswith(" 2.0 step/s  0:45 left")
 
 
 def test_clock_times() -> None:

@@ -13,8 +13,9 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from toys import Given, fit, mlps, step_of
+from toys import Given, fit, mlps, step_of, trainer
 
+from datamodules.digits import Digits
 from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.record import RunRecord
@@ -47,6 +48,17 @@ def test_steps_that_would_validate_are_saved_also_where_validation_is_off(tmp_pa
     seen = SavedAt()
     fit(tmp_path, Clock(g_steps=6, validations=3), Checkpoints(every_steps=2), seen, limit_val_batches=0)
     assert seen.last == [2, 2, 4, 4]
+
+
+def test_a_validation_by_itself_saves_nothing(tmp_path: Path) -> None:
+    module = fit(tmp_path, Clock(g_steps=2, validations=0), Checkpoints())
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    before = last.read_bytes()
+    for keeper in (Checkpoints(), Checkpoints(monitor="val/score")):
+        run = trainer(tmp_path, Given(1.0), keeper)
+        run.validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
+    assert last.read_bytes() == before
+    assert [path.name for path in last.parent.iterdir()] == ["last.ckpt"]
 
 
 class InterruptsAt(L.Callback):
@@ -97,7 +109,9 @@ def test_a_resumed_run_remembers_the_best(tmp_path: Path) -> None:
         return Checkpoints(None, "val/score")
 
     fit(tmp_path, Clock(g_steps=4, validations=2), Given(5.0, 3.0), keeper())
-    fit(tmp_path, Clock(g_steps=8, validations=4), Given(5.0, 3.0, 4.0, 3.5), keeper())
+    resumed = keeper()
+    fit(tmp_path, Clock(g_steps=8, validations=4), Given(5.0, 3.0, 4.0, 3.5), resumed)
+    assert (resumed.best, resumed.best_step) == (3.0, 4)  # the record finds its row by that step
     assert step_of(tmp_path, "best") == 4
     assert step_of(tmp_path, "last") == 8
 

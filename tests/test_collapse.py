@@ -46,6 +46,18 @@ def test_noise_near_the_floor_is_no_collapse(tmp_path: Path, capsys: pytest.Capt
     assert "collapsing" not in capsys.readouterr().out
 
 
+def test_a_validation_of_a_checkpoint_is_no_moment_of_its_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger, watch = Logged(), CollapseWatch()
+    watch.judge("val/fid@toy", 2.0, 7)
+    run = trainer(tmp_path, Scripted(9.0), watch, logger=[logger])
+    run.validate(GAN(*mlps()), datamodule=Finite(batches(1)), verbose=False)
+    assert [row["val/fid@toy"] for _, row in logger.rows if "val/fid@toy" in row] == [9.0]
+    assert not any("val/fid@toy_over_best" in row for _, row in logger.rows)
+    assert "collapsing" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("extractor", ["inception", "digits-cnn"])
 def test_every_extractors_distance_is_watched_and_no_other_score(extractor: str) -> None:
     prefix = CollapseWatch().prefix

@@ -95,6 +95,14 @@ def test_one_player_is_named_after_its_network(tmp_path):
     assert 2 * forward.total < found.flops["network"][0] < 3 * forward.total  # no gradient of the image
 
 
+def test_the_seconds_of_a_step_are_a_mean_over_all_that_were_timed(tmp_path, monkeypatch):
+    module = gan()
+    monkeypatch.setattr(meter, "ENOUGH_SECONDS", 3.0)
+    monkeypatch.setattr(meter, "now", lambda device: module.images_seen / N)  # a step takes one second
+    found = metered(module, tmp_path)
+    assert (found.timed, found.seconds) == (4, 1.0)
+
+
 # --- memory ---------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from table_records import commit, cut_off, read, record, write
 from experiments import train
 from experiments.cli import main
 from experiments.locks import is_taken, take, taken
-from experiments.runs import goes_on
+from experiments.runs import RunDirectory, goes_on
 
 HOLDER = """
 import os, sys, time
@@ -147,3 +147,11 @@ def test_a_kill_after_the_last_checkpoint_leaves_nothing_undone():
     write(run / "record.json", killed)
     assert main(["fit", "--resume", str(run)]) == 0  # a part is a part, even where nothing more is asked for
     assert json.loads((run / "record.json").read_text()) == killed
+
+
+def test_of_many_resumes_the_last_ones_configuration_is_in_force(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for i in range(11):
+        run.write_config(f"number: {i}")
+    assert [path.name for path in run.configs] == ["config.yaml", *(f"config-{i}.yaml" for i in range(2, 12))]
+    assert run.config.read_text() == "number: 10"

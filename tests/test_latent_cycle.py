@@ -15,7 +15,15 @@ from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.latent_cycle import LatentCycle
-from lightning_modules.losses.adversarial import AdversarialLoss, DensityRatio, Hinge, NoisyLabels, NonSaturating, TopK
+from lightning_modules.losses.adversarial import (
+    AdversarialLoss,
+    DensityRatio,
+    Hinge,
+    NoisyLabels,
+    NonSaturating,
+    TopK,
+    Wasserstein,
+)
 from lightning_modules.losses.latent_regularisers import LatentConsistency
 from lightning_modules.losses.penalties import R1
 from lightning_modules.losses.reconstruction import L1, MSE
@@ -101,6 +109,18 @@ def test_joint_discriminator_sees_matched_pairs() -> None:
     playing = by_hand(loss=Hinge(), encoder_plays=True)
     assert playing.g_loss(X, Y) == {"g/adv": Hinge().d(fake, real)}
     assert playing.d_loss(X, Y)["d/adv"].item() == Hinge().d(real, fake).item()
+
+
+class Drawing(Scaling):
+    def draw(self, x: Tensor) -> Tensor:  # 1 above the mean
+        return self(x) + 1
+
+
+def test_a_real_is_paired_with_a_drawn_code_and_the_mean_one_is_compared() -> None:
+    # (x, E(x) + 1): 51 + 1100 and 2040 + 1100, 2145.5 on average; (G(z), z) as above, 714 on average
+    module = LatentCycle(Doubling(Z), Linear(), Drawing(0.5), loss=Wasserstein(), latent_loss=MSE())
+    assert module.d_loss(X, Y)["d/adv"].item() == 714 - 2145.5
+    assert module.g_loss(X, Y)["g/latent_mse"].item() == 0
 
 
 @pytest.mark.parametrize("taught", [NonSaturating(real_target=0.9), NoisyLabels(NonSaturating(), p=0.4)])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from network_laws import blocks_leave_their_input_unchanged, every_parameter_gets_a_gradient
+from torch import Tensor
 from toys import Z_DIM, Finite, batches, distance, sgd, trainer, weights
 
 from lightning_modules.augment.ada import ADA
@@ -139,6 +140,21 @@ def test_both_images_are_judged_and_reconstructed(form: str) -> None:
     coded = [(module.G.encoder(image) - z).abs().mean() for image in (first, second)]
     assert terms["g/adv"].item() == pytest.approx(sum(judged).item() / 2, abs=1e-6)  # type: ignore[union-attr]
     assert terms["g/latent_l1"].item() == pytest.approx(sum(coded).item() / 2, abs=1e-6)  # type: ignore[union-attr]
+
+
+def test_each_image_is_judged_under_the_class_it_was_made_of() -> None:
+    module, x, y = cycle("code"), batches(1, shape=(1, SIDE, SIDE))[0][0][:3], torch.arange(3)
+    seen: list[tuple[list[float], list[int]]] = []
+
+    def look(x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor | None = None) -> dict[str, Tensor]:
+        seen.append((fake[:, 0, 0, 0].tolist(), (y if y_fake is None else y_fake).tolist()))
+        return {}
+
+    module.images = lambda z, y: [y[:, None, None, None].expand(-1, 1, SIDE, SIDE).float()] * 2  # type: ignore[method-assign, index]
+    module.d_terms = module.g_terms = look  # type: ignore[method-assign,assignment]
+    module.d_loss(x, y)
+    module.g_loss(x, y)
+    assert seen == [([0, 1, 2] * 2, [0, 1, 2] * 2)] * 2
 
 
 def test_all_penalties_meet_as_many_reals_as_fakes(tmp_path: Path) -> None:

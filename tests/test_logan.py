@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from resuming import ends_alike
-from torch import Tensor
-from toys import batches, dcgans
+from torch import Tensor, nn
+from toys import LinearCritic, batches, dcgans
 
 from datamodules.digits import Digits
 from lightning_modules.logan import LOGAN, Ascent, ImprovedGenerator
+from lightning_modules.networks.base import Generator
 from lightning_modules.networks.latents import Uniform
 
 
@@ -61,6 +62,29 @@ def test_the_noise_of_both_players_is_improved() -> None:
     moved = module.g_loss(x, y)["g/transport"].item()
     assert moved == pytest.approx(0.1 * (better - plain).square().sum(1).mean().item(), rel=1e-4)
     assert set(module.d_loss(x, y)) == {"d/adv"}
+
+
+class Gain(Generator):
+    """G(z) = a z, of noise at the origin."""
+
+    def __init__(self, a: float) -> None:
+        super().__init__()
+        self.a, self.z_dim, self.out_shape = nn.Parameter(torch.tensor(a)), 2, (2,)
+
+    def sample_z(self, n: int) -> Tensor:
+        return torch.zeros(n, 2)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.a * z
+
+
+def test_g_learns_through_the_steps_by_hand() -> None:
+    """D = w.x of |w|^2 = n: a step of .9 a w / (a^2 n + .1), whose square has this slope in a."""
+    module, a, n = LOGAN(Gain(0.5), LinearCritic(3.0, (2,)), steps=1, share=1.0), 0.5, 9.0
+    transport = module.g_loss(torch.zeros(4, 2), torch.zeros(4))["g/transport"]
+    assert transport.item() == pytest.approx(0.1 * 0.81 * a**2 * n / (a**2 * n + 0.1) ** 2, rel=1e-5)
+    (slope,) = torch.autograd.grad(transport, module.G.a)  # type: ignore[arg-type]
+    assert slope.item() == pytest.approx(0.1 * 0.81 * 2 * a * n * (0.1 - a**2 * n) / (a**2 * n + 0.1) ** 3, rel=1e-4)
 
 
 def test_what_is_evaluated_is_improved_by_d_and_leaves_both_as_they_were() -> None:

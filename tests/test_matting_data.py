@@ -105,6 +105,14 @@ def test_tests_are_fixed_and_of_foregrounds_that_nobody_trains_on() -> None:
     assert bool((alpha[clear] == 0).all())
 
 
+def test_who_is_tested_follows_from_the_names_alone() -> None:
+    files()
+    by_hand = {"3.png", "2.png"}  # the least by crc32: 1c1737c4, 21771e74
+    assert {pair.name for pair in data().foregrounds["test"]} == by_hand
+    save("fore/00.png", 16, 18, 40, alpha=True)  # 282d1c07
+    assert {pair.name for pair in data().foregrounds["test"]} == by_hand
+
+
 SENTENCES = {
     "no alpha": ({"foregrounds": ["back"]}, r"back/0.png gives no image \(RGB pixels without transparency"),
     "absent": ({"foregrounds": ["none"]}, "none: absent; set ATELIER_DATA or data.init_args.root to the folder above"),
@@ -149,6 +157,20 @@ def test_photographs_in_folders_and_with_suffixes() -> None:
     assert set(y[:, 3].flatten().tolist()) == {0, 128, 255}
     assert torch.equal(y[0, :3].permute(1, 2, 0), torch.from_numpy(np.array(Image.open("one/a.png"))))
     assert [one.name for one in data(photographs=both, test_share=0).pairs()] == ["set", "one"]
+
+
+def test_a_photograph_may_have_an_alpha_that_says_nothing_and_no_other() -> None:
+    Path("set").mkdir()
+    photographs()
+    Path("set/merged/a.jpg").unlink()
+    pixels, alpha = np.array(Image.open("one/a.png")), np.full((16, 18, 1), 255, np.uint8)
+    Image.fromarray(np.concatenate([pixels, alpha], 2)).save("set/merged/a.png")
+    ((_, y),) = TrimapFolders("set").pairs(Path()).pairs
+    assert torch.equal(y[0, :3].permute(1, 2, 0), torch.from_numpy(pixels))
+    alpha[3, 4] = 254
+    Image.fromarray(np.concatenate([pixels, alpha], 2)).save("set/merged/a.png")
+    with pytest.raises(ValueError, match=r"a.png gives no image \(RGBA pixels, neither 8-bit grey nor RGB"):
+        TrimapFolders("set").pairs(Path())
 
 
 def test_foregrounds_with_alpha_in_a_folder_of_its_own() -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from toys import (
 )
 
 from datamodules.digits import Digits
+from lightning_modules import base
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
@@ -127,6 +129,23 @@ def test_ranks_draw_different_noise_and_save_averaged_statistics(tmp_path: Path)
         for averaged in (first["after"][name], second["after"][name], saved[name]):
             assert averaged.dtype == a.dtype
             assert (averaged - wanted).abs().max() < 1e-6
+
+
+def test_a_validation_looks_at_averaged_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = GAN(*dcgans(size=16))
+    before = {name: value.clone() for name, value in module.named_buffers()}
+    two_ranks = {  # of which the other has 3 more in each buffer
+        "is_available": lambda: True,
+        "is_initialized": lambda: True,
+        "get_world_size": lambda: 2,
+        "all_reduce": lambda buffer: buffer.copy_(buffer + (buffer + 3)),
+    }
+    monkeypatch.setattr(base, "dist", SimpleNamespace(**two_ranks))
+    module.on_validation_start()
+    after = dict(module.named_buffers())
+    assert any(name.endswith("running_var") for name in after)
+    for name, value in before.items():
+        assert torch.allclose(after[name], value + 1.5 if value.is_floating_point() else value), name
 
 
 # --- failure and resume -------------------------------------------------------------------------------------

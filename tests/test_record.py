@@ -4,12 +4,15 @@ import json
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
 import pytest
-from toys import Given, fit, mlps
+from toys import Given, fit, mlps, trainer
 
+from datamodules.digits import Digits
+from lightning_modules.callbacks import record as of_runs
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.record import RunRecord
@@ -97,3 +100,28 @@ def test_the_record_says_how_a_run_ended(tmp_path: Path) -> None:
     assert len(second["started"]) == 2
     assert second["started"][0] == first["started"][0]
     assert second["clock"]["kimg"] == 0.032
+
+
+def test_a_resumed_run_counts_all_its_time_and_its_speed_by_its_own_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Second(L.Callback):
+        """A step takes one second, of a clock that nothing else moves."""
+
+        def on_train_batch_start(self, *args: Any) -> None:
+            clock.append(clock[-1] + 1.0)
+
+    clock = [0.0]
+    monkeypatch.setattr(of_runs, "time", SimpleNamespace(monotonic=lambda: clock[-1]))
+    for length in (3, 5):
+        fit(tmp_path, Clock(g_steps=length, validations=0), Checkpoints(), RunRecord(), Second())
+        found = record(tmp_path)
+        assert found["wall_seconds"] == length
+        assert found["cost"]["images_per_second"] == 8.0  # a batch a step
+
+
+def test_a_validation_by_itself_leaves_the_record_as_it_was(tmp_path: Path) -> None:
+    module = fit(tmp_path, Clock(g_steps=2, validations=0), RunRecord("gan/toy"))
+    before = (tmp_path / "record.json").read_bytes()
+    trainer(tmp_path, RunRecord()).validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
+    assert (tmp_path / "record.json").read_bytes() == before

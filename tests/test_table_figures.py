@@ -61,6 +61,15 @@ def test_last_is_the_headline_and_a_better_best_is_said(tmp_path):
     assert line.marks == []
 
 
+def test_a_best_that_one_seed_alone_has_is_no_best_of_the_row(tmp_path):
+    best = {"by": "fid@mnist-cnn", "d_step": 5, "kimg": 188.4, "metrics": {"fid@mnist-cnn": 1.5}}
+    commit(tmp_path / "results", "s0", scores=[{**record()["scores"][0], "best": best}])
+    commit(tmp_path / "results", "s1", seed=1)
+    ((line,), _) = read(tmp_path, table(seeds=[0, 1]))
+    assert line.figures[0].values == (2.0, 2.0)
+    assert line.marks == []
+
+
 def test_a_row_of_real_images_shows_the_floor_whatever_the_columns_say(tmp_path):
     best = {"by": "fid@mnist-cnn", "d_step": 5, "kimg": 188.4, "metrics": {"fid@mnist-cnn": 1.5}}
     commit(tmp_path / "results", "a", scores=[{**record()["scores"][0], "floor": {"fid@mnist-cnn": 0.1}, "best": best}])

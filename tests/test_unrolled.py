@@ -215,6 +215,21 @@ def test_d_is_as_it_was_batch_norm_and_all(tmp_path: Path, loss: AdversarialLoss
     assert distance(before, weights(G)) > 1e-5
 
 
+def test_frozen_blocks_of_d_stay_where_they_are_in_the_look_ahead_too() -> None:
+    module = UnrolledGAN(*mlps(), unroll=2, freeze_d=1, d_optimizer=sgd())
+    opts = module.configure_optimizers()
+    module.trained_optimizers = lambda: opts  # type: ignore[method-assign]
+    (x, y), before = batches(1)[0], weights(module.D)
+    fake = module.G(module.G.sample_z(len(x))).detach()
+    ahead = {name: weight.detach() for name, weight in module.look_ahead(x, fake, y, y).items()}
+    for _ in range(2):
+        opts[0].zero_grad()
+        module.adversary(x, fake, y, y).backward()
+        opts[0].step()
+    assert distance(before | ahead, weights(module.D)) < 1e-6
+    assert distance(before, weights(module.D)) > 1e-3
+
+
 class ToldUnrolled(ToldGAN, UnrolledGAN):
     """An unrolled GAN whose noise comes with the batch."""
 

@@ -122,6 +122,21 @@ def test_d_sees_a_fake_for_each_image_half_of_them_reconstructions(n: int) -> No
     assert (seen["fake"] - module.G(z)).abs().max() < 1e-6
 
 
+def test_a_fake_is_judged_under_the_class_it_was_made_of() -> None:
+    module, x, y = vaegan(), batches(1)[0][0][:5], torch.arange(5)
+    seen: list[tuple[list[float], list[int]]] = []
+
+    def look(x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor | None = None) -> dict[str, Tensor]:
+        seen.append((fake[:, 0, 0, 0].tolist(), (y if y_fake is None else y_fake).tolist()))
+        return {}
+
+    module.G.forward = lambda z, y: y[:, None, None, None].expand(-1, 1, 8, 8).float()  # type: ignore[assignment, index]
+    module.d_terms = module.g_terms = look  # type: ignore[method-assign,assignment]
+    module.d_loss(x, y)
+    module.g_loss(x, y)
+    assert seen == [([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])] * 2
+
+
 def test_every_parameter_gets_a_gradient_from_its_player() -> None:
     module, (x, y) = vaegan(), batches(1)[0]
     for loss_fn, net in ((module.e_loss, module.E), (module.g_loss, module.G)):
