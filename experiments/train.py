@@ -61,7 +61,7 @@ def fit(argv: Sequence[str]) -> int:
 
     Raises:
         UserError: the command cannot be run; no run directory is left behind.
-        RunError: training failed; the run directory is kept.
+        RunError: training failed or was interrupted; the run directory is kept.
     """
     hush_lightning()
     request = read_request(argv, own=("--resume",))
@@ -154,6 +154,9 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
         return 0
     for line in [*summary(cli, run), *logged(trainer)]:
         say(line)
+    saves = cli.config_init.checkpoint
+    if saves is not None and saves.interrupted and trainer.global_step < trainer.max_steps:
+        raise InterruptedRunError(f"interrupted: {way_on(run)}")
     return 0
 
 
@@ -176,7 +179,8 @@ def translated(error: BaseException, opening: Opening, run: RunDirectory) -> Bas
     if isinstance(error, FloatingPointError) or (opening.begun and isinstance(error, DataError)):
         return RunError(f"{sentence_of(error)} (the run is kept in {show(run.path)})")
     if isinstance(error, SystemExit | KeyboardInterrupt):  # Lightning leaves by SystemExit after Ctrl-C
-        return InterruptedRunError(f"interrupted: {way_on(run)}") if opening.begun else error
+        kept = way_on(run) if run.path.is_dir() else "training had not begun, nothing is kept"
+        return InterruptedRunError(f"interrupted: {kept}")
     if isinstance(error, USERS) and not opening.begun:
         return UserError(sentence_of(error))
     return error

@@ -45,6 +45,7 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.best_step = 0
         self._saved_step = -1
+        self.interrupted = False  # whether Ctrl-C asked this run to stop
         self._interrupt: Any = None  # what Ctrl-C did before this run
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -60,7 +61,7 @@ class Checkpoints(Checkpoint):
 
     def stop(self, trainer: L.Trainer) -> None:
         """Stop after this step and its validation; a second Ctrl-C interrupts at once."""
-        trainer.should_stop = True
+        trainer.should_stop = self.interrupted = True
         self.restore_interrupt()
         print("\nstopping after this step; once more to leave at once", flush=True)
 
