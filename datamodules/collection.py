@@ -265,5 +265,5 @@ def read_whole(source: Source, index: int, decode: Callable[[bytes, int], np.nda
             pixels = decode(source.read(index, most_bytes(max_pixels)), max_pixels)
     except BadImageError as error:
         name = source.path / source.entries[index].name
-        raise ValueError(f"{name} gives no image ({error}): restore it.") from error
+        raise ValueError(f"{name} gives no image ({error}): restore it, convert it or take it out.") from error
     return channels_first(pixels[None])

@@ -126,7 +126,7 @@ class Patches(ItemSet):
         stride: int | None = None,
         turns: Turns = "all",
     ) -> None:
-        for what, length in (("patch", side), ("stride", stride or scale)):
+        for what, length in (("patch", side), ("stride", scale if stride is None else stride)):
             if length < 1 or length % scale:
                 raise ValueError(f"{what} is {length}: set data.init_args.{what} to a multiple of the scale, {scale}.")
         for pair in pairs:

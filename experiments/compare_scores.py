@@ -139,6 +139,8 @@ def chosen(columns: Sequence[ScoreColumn], by: str | None) -> ScoreColumn | None
     found = [column for column in columns if by in (column.title, column.name)]
     if not found:
         known = [column.title for column in columns]
+        if not known:
+            raise UserError(f"no run has a score {by}, nor any other: none of them was evaluated")
         raise UserError(f"no run has a score {by}: {did_you_mean(by, known, 'there are ' + ', '.join(known))}")
     if found[0].better is None:
         raise UserError(f"nobody knows which side of {by} is better: rank by another score")

@@ -8,11 +8,13 @@ about ``null`` or a path is the one meant. The forms are jsonargparse 4.53's; te
 import importlib
 import inspect
 import re
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from experiments.errors import did_you_mean, nearest, one_line
+from experiments.errors import did_you_mean, nearest, one_line, sentence_of
 
 KEY = re.compile(r'Parser key "([^"]+)":')
 CLASS = re.compile(r"class_path[= ]'([^']+)'")
@@ -40,6 +42,31 @@ def explain(message: str, options: Iterable[str]) -> str:
         if found := form.search(message):
             return f"{join(keys_before(message, found.start()))} {say(found)}"
     return wrong_type(message) or one_line(message)
+
+
+DOTTED = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.[A-Za-z_]\w*\b")
+
+
+def broken_file(texts: Iterable[str]) -> str | None:
+    """Why a file of the working directory cannot be imported that ``texts`` name as package.module.Class, if one can't.
+
+    jsonargparse's complaint is about the key that names it, or hides the file's mistake in the middle of a dump.
+    """
+    for module in dict.fromkeys(name for text in texts for name in DOTTED.findall(text)):
+        first = module.split(".")[0]
+        if not (Path(f"{first}.py").is_file() or Path(first).is_dir()):
+            continue
+        try:
+            importlib.import_module(module)
+        except SyntaxError as error:
+            return f"{error.filename}, line {error.lineno}: {error.msg}"
+        except Exception as error:
+            if not isinstance(error, ModuleNotFoundError) or not f"{module}.".startswith(f"{error.name}."):
+                frames = traceback.extract_tb(error.__traceback__)
+                last = [frame for frame in frames if Path(frame.filename).is_relative_to(Path.cwd())] or frames
+                where = f"{last[-1].filename}, line {last[-1].lineno}"
+                return f"{module} cannot be imported, {where}: {sentence_of(error)}"
+    return None
 
 
 USUALLY = {

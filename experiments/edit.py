@@ -157,7 +157,10 @@ def towards(asked: Edit) -> Made:
     if by not in TOWARDS:
         raise UserError(f"--by is {by}: choose of {', '.join(TOWARDS)}")
     classifier = load_extractor(asked.request.own.get("--classifier", "mnist-cnn")).to(space.module.device)
-    classifier.fit(space.G.out_shape)
+    try:
+        classifier.fit(space.G.out_shape)
+    except ValueError as error:
+        raise UserError(f"{classifier.name} does not read this G's images: choose another with --classifier") from error
     classes = classifier.num_classes or 0
     if wanted >= classes:
         raise UserError(f"--class is {wanted}: {classifier.name} knows 0 to {classes - 1}")

@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import get_loader
 
 from experiments.errors import UserError, did_you_mean
+from experiments.table_file import Loader
 
 UNITS = ("g_steps", "kimg", "epochs")
 
@@ -21,19 +22,38 @@ def read_layer(file: Path) -> dict[str, Any]:
     """The keys and values of one YAML.
 
     Raises:
-        UserError: it is no YAML, or no mapping.
+        UserError: it is no YAML, no mapping, or says a key twice.
     """
     try:
-        content = get_loader("yaml")(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        content, twice = get_loader("yaml")(text), next(said_twice(yaml.compose(text, Loader)), None)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise UserError(f"{file} is no valid YAML{where}: mend it there") from error
+    if twice is not None:
+        line = twice.start_mark.line + 1
+        raise UserError(f"{file} says {twice.value} twice (line {line}): leave out one, the later would win unheard")
     if content is None:
         return {}
     if not isinstance(content, Mapping):
         raise UserError(f"{file} must hold keys and values, such as `clock: {{kimg: 100}}`")
     return dict(content)
+
+
+def said_twice(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """Each key in ``node`` that its mapping has had before; YAML's own merge key may come again."""
+    if isinstance(node, yaml.MappingNode):
+        said = {"<<": False}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if said.get(key.value):
+                    yield key
+                said.setdefault(key.value, True)
+            yield from said_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from said_twice(value)
 
 
 def check_top(layer: Mapping[str, Any], where: str, heads: Collection[str], groups: Collection[str]) -> None:

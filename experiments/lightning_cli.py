@@ -22,16 +22,19 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from experiments.cell_key import cell_key
-from experiments.complaints import arguments_of, explain, refusal
+from experiments.complaints import arguments_of, broken_file, explain, refusal
 from experiments.errors import UserError, sentence_of
 from experiments.house import HOUSE, SCORES, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
 from experiments.optimizers import spelt_out
+from experiments.values import check_values, check_widths
 from lightning_modules.metrics.protocol import INCEPTION, metric_name
 
 PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
 # Settings of the trainer that the clock sets, and what they are here before it does.
 CLOCKS_OWN = {"max_steps": -1, "max_epochs": -1, "max_time": None, "val_check_interval": None}
+
+MOST_SEED = 2**32 - 1  # that NumPy takes
 
 INCEPTIONS = ("val/fid", "val/is")  # scores that name no extractor, since the world means Inception's
 
@@ -95,9 +98,10 @@ class AtelierCLI(LightningCLI):
         try:
             options = [word for word in args if word != PRINT_CONFIG]
             self.config = parse_both(parser, texts, one_length_options(options))
-            check_nulls(parser, self.config)
+            check_values(parser, self.config)
         except (argparse.ArgumentError, TypeError) as error:
-            raise UserError(explain(str(error), known)) from error
+            values = (word.partition("=")[2] if word.startswith("--") else word for word in args)
+            raise UserError(broken_file([*texts, *values]) or explain(str(error), known)) from error
         self.settle()
         if PRINT_CONFIG in args:
             print(self.text, end="")
@@ -110,6 +114,8 @@ class AtelierCLI(LightningCLI):
             UserError: the best checkpoint is to be chosen by a score of an extractor that is not the evaluation's.
         """
         config = self.config
+        if not 0 <= config.seed_everything <= MOST_SEED:
+            raise UserError(f"seed_everything must lie in 0 to {MOST_SEED}, got {config.seed_everything}")
         for name, unset in CLOCKS_OWN.items():
             if config.trainer[name] not in (unset, None):
                 raise UserError(
@@ -176,7 +182,7 @@ class AtelierCLI(LightningCLI):
         """Seed, and make ``model``, ``datamodule`` and the callbacks.
 
         Raises:
-            UserError: one of them refuses its arguments.
+            UserError: one of them refuses its arguments, or a network has a layer without units.
         """
         with users_mistakes():
             L.seed_everything(self.config.seed_everything, workers=True, verbose=False)
@@ -185,6 +191,7 @@ class AtelierCLI(LightningCLI):
             self.config_init.record.key = cell_key(self.resolved)
         self.model: L.LightningModule = self.config_init.model
         self.datamodule: L.LightningDataModule = self.config_init.data
+        check_widths(self.model)
 
     def make_trainer(self, root: Path, first: Sequence[Callback] = ()) -> L.Trainer:
         """The trainer that works in ``root``, with the callbacks ``first``, the house's, then the user's.
@@ -205,6 +212,8 @@ class AtelierCLI(LightningCLI):
 
 USERS = (ValueError, OSError, MisconfigurationException, ModuleNotFoundError)  # mistakes to mend in the configuration
 
+NEGATIVE = "tensor with negative dimension"  # torch's RuntimeError over a width below 0
+
 
 @contextmanager
 def users_mistakes(*more: type[Exception]) -> Iterator[None]:
@@ -213,7 +222,7 @@ def users_mistakes(*more: type[Exception]) -> Iterator[None]:
         yield
     except Exception as error:
         cause = refusal(error)
-        if isinstance(cause, (*USERS, *more)):
+        if isinstance(cause, (*USERS, *more)) or NEGATIVE in str(cause):
             raise UserError(sentence_of(cause)) from error
         raise cause from None
 
@@ -235,19 +244,6 @@ def parse_both(parser: LightningArgumentParser, texts: list[str], options: list[
         if isinstance(config.get(key), FunctionType):
             config[key] = value
     return parser.parse_object(config) if defaults else config
-
-
-def check_nulls(parser: LightningArgumentParser, config: Namespace) -> None:
-    """See that what is null in ``config`` may be: while parsing, jsonargparse takes null for "not given".
-
-    Raises:
-        TypeError: it may not.
-    """
-    set_parsing_settings(unset_sentinel=True)  # null is a value, and what is not given something else
-    try:
-        parser.validate(config)
-    finally:
-        set_parsing_settings(unset_sentinel=False)
 
 
 def default_optimizers(config: Namespace) -> Namespace:
@@ -279,6 +275,7 @@ UNFIT_ADVICE = (
     ".*broadcast_buffers. is deprecated",  # its successor still copies buffers once
     ".*Grad strides do not match bucket view strides",  # one-channel convolutions in channels-last format
     ".*It is recommended to use .self.log.*sync_dist=True",  # scores are the same on every rank
+    "Initializing zero-element tensors",  # of a width of 0, which is refused
     ".*callbacks used to create the checkpoint need to be provided",  # looking needs none of those that write
 )
 

@@ -38,6 +38,9 @@ class GenerativeModule(AtelierModule):
 
     def check_data(self, data: StatesItsData) -> None:
         """Compare value range, sample shape and number of classes."""
+        for name in ("z_dim", "out_shape"):
+            if not hasattr(self.G, name):
+                raise ValueError(f"{type(self.G).__name__} does not say its {name}: set self.{name} in its constructor")
         shape = self.G.out_shape
         if tuple(data.out_shape) != tuple(shape):
             raise ValueError(
@@ -74,6 +77,11 @@ class GenerativeModule(AtelierModule):
         """The evaluated generator's images of ``z`` [n, z_dim]: uint8 [n, C, H, W], or float points [n, d]."""
         with evaluating(self.evaluated_generator) as G:
             x = G(z, y)
+        if tuple(x.shape[1:]) != tuple(self.G.out_shape):
+            raise ValueError(
+                f"{type(self.G).__name__} says that its samples are of shape {tuple(self.G.out_shape)} and makes them "
+                f"of shape {tuple(x.shape[1:])}: mend its forward, or its out_shape"
+            )
         return to_uint8(x, self.value_range) if x.ndim == 4 else x
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:

@@ -13,7 +13,9 @@ from PIL import Image
 
 from experiments.cli import main
 from experiments.compare import plain
+from experiments.compare_scores import chosen
 from experiments.compare_settings import Settings, differences, flat
+from experiments.errors import UserError
 from experiments.table_file import read_table, tables
 from lightning_modules.metrics.directions import better
 
@@ -112,6 +114,8 @@ def test_runs_of_other_protocols_have_columns_of_their_own_and_are_not_ranked(ca
     assert "by fid@toy [2]" in text
     assert cells(text, 1)[1:2] + cells(text, 1)[6:] == ["gan/toy, seed 1", "2", "2 (0)", "–"]
     assert "no run has a score kid: there are fid@toy" in refused(capfd, "compare", a, "--by", "kid")
+    with pytest.raises(UserError, match="no run has a score kid, nor any other: none of them was evaluated"):
+        chosen([], "kid")
     assert "nobody knows which side of odd is better" in refused(capfd, "compare", a, "--by", "odd")
 
 
@@ -133,6 +137,21 @@ def test_an_evaluation_of_the_best_checkpoint_alone_has_a_column_of_its_own(capf
     text = said(capfd, "results/gan", "--by", "fid@toy, best checkpoint")  # and no longer by the last one's
     assert [cells(text, i)[1] for i in (1, 2)] == ["gan/toy, seed 1", "gan/toy, seed 0"]
     assert "no run has a score kid@toy" in refused(capfd, "compare", "results/gan", "--by", "kid@toy")
+
+
+def test_a_mean_of_evaluations_is_not_ranked_beside_a_single_one(capfd) -> None:
+    results = Path("results/gan")
+    results.mkdir(parents=True)
+    for seed, seeds in enumerate(([0], [0, 1, 2])):
+        (results / f"toy-s{seed}.json").write_text(json.dumps(record([4.0], seed=seed)))
+        of = {"experiment": "gan/toy", "run_seed": seed, "checkpoint": "last", "d_step": 0.0}
+        content = {"kind": "evaluation", "of": of, "protocol": PROTOCOL, "floor": None, "seeds": seeds}
+        beside = Path("results/evaluations/gan") / f"toy-s{seed}.json"
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps({**content, "scores": {"kid@toy": {"mean": 0.5 - 0.25 * seed}}}))
+    text = said(capfd, "results/gan")
+    assert "kid@toy [2] measured otherwise than [1]: evaluations 3, not 1." in text
+    assert "was measured by 2 protocols" in refused(capfd, "compare", "results/gan", "--by", "kid@toy")
 
 
 def test_a_field_that_says_nothing_is_a_value_of_generated_images(capfd) -> None:

@@ -96,6 +96,10 @@ SENTENCES = {
     "many": (["ganspace", "--count", "9"], "9 directions are asked for: give 1 up to 4"),
     "towards": (["attribute", "--class", "1", "--by", "luck"], "--by is luck: choose of means, separator"),
     "class": (["attribute"], "attribute needs --class K, the class to be seen, and the space z or w"),
+    "classifier": (
+        ["attribute", "--class", "1"],
+        "mnist-cnn does not read this G's images: choose another with --clas",
+    ),
     "size": (["invert", "--image", "x.png"], "an image of [1, 9, 9] is none of the generator's, which are [1, 8, 8]"),
     "label": (["between", "--label", "1"], "DCGANGenerator knows no classes: leave the class out"),
     "by": (["invert", "--image", "x.png", "--by", "luck"], "--by is luck: choose of steps, encoder, both"),

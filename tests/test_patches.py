@@ -77,6 +77,7 @@ def test_both_of_a_pair_are_of_one_place_and_turned_alike():
     [
         ({"side": 10, "scale": 3}, "patch is 10: set data.init_args.patch to a multiple of the scale, 3"),
         ({"side": 9, "stride": 4, "scale": 3}, "stride is 4"),
+        ({"side": 9, "stride": 0, "scale": 3}, "stride is 0"),
         ({"side": 15, "scale": 1}, "c is 12 x 33, smaller than a patch of 15"),
     ],
 )

@@ -1,6 +1,6 @@
 """The length of a run in one of three units, and when within it to validate."""
 
-from math import ceil
+from math import ceil, inf
 from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
@@ -44,8 +44,8 @@ class Clock(Callback):
         if len(given) != 1:
             raise ValueError(f"clock: give exactly one of g_steps, kimg and epochs, got {', '.join(given) or 'none'}")
         for name, value in given.items():
-            if value <= 0:
-                raise ValueError(f"clock: {name} must be positive, got {value}")
+            if not 0 < value < inf:
+                raise ValueError(f"clock: {name} must be positive and finite, got {value}")
         if validations < 0:
             raise ValueError(f"clock: validations must not be negative, got {validations}")
         self.g_steps, self.kimg, self.epochs, self.validations = g_steps, kimg, epochs, validations
