@@ -86,3 +86,9 @@ class ImageDataModule(ImageStream[ImageSet]):
 def data_root(root: str | None) -> Path:
     """The folder that holds the data sets: ``root``, else the environment's ATELIER_DATA, else data/."""
     return Path(root or os.environ.get("ATELIER_DATA") or "data")
+
+
+def below(root: Path, name: str) -> Path:
+    """``name`` below ``root``; where nothing is there and something of the working directory bears it, that."""
+    place = root / name
+    return Path(name) if Path(name).exists() and not place.exists() else place

@@ -151,7 +151,7 @@ class Masked(Missing):
     """Pixels are missing where a mask image is black.
 
     Args:
-        mask: its file, below the root.
+        mask: its file, below the root or in the working directory.
     """
 
     def __init__(self, mask: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.damaged_images import DamagedImages
 from datamodules.functional import degrade
 from datamodules.functional.quantise import UNIT, from_uint8
@@ -208,7 +209,9 @@ class NoisyCleanFolders(PairDataModule):
     @cached_property
     def real_pairs(self) -> list[PairSet]:
         """Every test set, held in memory."""
-        read = [(name, FILES.read(self.root / folder)) for name, folder in zip(self.names, self.test, strict=True)]
+        read = [
+            (name, FILES.read(below(self.root, folder))) for name, folder in zip(self.names, self.test, strict=True)
+        ]
         return [PairSet(name, 1, [(pair.b, pair.a) for pair in found]) for name, found in read]
 
     def pairs(self) -> list[PairSet]:
@@ -217,6 +220,6 @@ class NoisyCleanFolders(PairDataModule):
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The training pairs, in the networks' colour."""
-        found = [pair for folder in self.train for pair in FILES.read(self.root / folder)]
+        found = [pair for folder in self.train for pair in FILES.read(below(self.root, folder))]
         pairs = [Pair(name, in_colour(x, self.colour), in_colour(y, self.colour)) for name, y, x in found]
         return {1: pairs} if pairs else {}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.decode import decode_rgba
 from datamodules.functional.keys import key
 from datamodules.functional.matting import BACKGROUND, FOREGROUND, composed, trimap
@@ -99,7 +100,7 @@ class MattingCompositions(PairDataModule):
 
     def with_alpha(self, folder: str) -> list[Pair]:
         """The foregrounds of one folder, in order of their names."""
-        place = self.root / folder
+        place = below(self.root, folder)
         if not ((place / "fg").is_dir() and (place / "alpha").is_dir()):
             return read_images(self.root, [folder], other_folders("foregrounds"), decode_rgba)
         colours, alphas = (by_stem(self.root, f"{folder}/{part}") for part in ("fg", "alpha"))

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.collection import read_whole
 from datamodules.functional.keys import key
 from datamodules.functional.warp_views import Motions, moved
@@ -97,14 +98,14 @@ class ThreeViews(ViewsDataModule):
         """Frames of the clips to train on."""
         if self.clips_at is None or not self.train:
             return []
-        source = source_at([self.root / self.clips_at], ADVICE)
+        source = source_at([below(self.root, self.clips_at)], ADVICE)
         return [scene for name in names(source, self.train) for scene in clip(source, name)]
 
     def real_test_scenes(self) -> Mapping[str, list[Scene]]:
         """Frames of the clips to test on."""
         if self.clips_at is None or not self.test:
             return {}
-        source = source_at([self.root / self.clips_at], ADVICE)
+        source = source_at([below(self.root, self.clips_at)], ADVICE)
         if isinstance(self.test, str):
             return {Path(self.test).stem: [clip(source, name, middle=True)[0] for name in names(source, self.test)]}
         return {PurePosixPath(name).name: clip(source, name) for name in self.test}

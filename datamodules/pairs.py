@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import data_root
+from datamodules.base import below, data_root
 from datamodules.collection import read_whole
 from datamodules.decode import decode_whole
 from datamodules.functional.colour import full_luma8, luma8
@@ -251,10 +251,10 @@ def read_images(
     """
     pairs: list[Pair] = []
     for folder in folders:
-        source = source_at([root / folder], advice)
+        source = source_at([below(root, folder)], advice)
         files = [i for i, entry in enumerate(source.entries) if entry.name.lower().endswith(SUFFIXES)]
         if not files:
-            raise ValueError(f"{root / folder} holds no images: put them there, or name other folders.")
+            raise ValueError(f"{below(root, folder)} holds no images: put them there, or name other folders.")
         pairs += [Pair(source.entries[i].name, read_whole(source, i, decode), None) for i in files]
     return pairs
 

@@ -7,7 +7,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from datamodules.base import data_root
+from datamodules.base import below, data_root
 from datamodules.functional.quantise import ValueRange, from_uint8
 from datamodules.pairs import PairLoader, PairSet, in_colour
 from datamodules.single_image import Again, read_file
@@ -40,7 +40,7 @@ class Photo(L.LightningDataModule):
     @cached_property
     def photo(self) -> Tensor:
         """The photograph, uint8 [1, 3, H, W]."""
-        return shrunk_to(in_colour(read_file(self.root / self.image), "rgb"), self.side, self.image)
+        return shrunk_to(in_colour(read_file(below(self.root, self.image)), "rgb"), self.side, self.image)
 
     @property
     def out_shape(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from datamodules.base import data_root
+from datamodules.base import below, data_root
 from datamodules.damage import Damage, Holed
 from datamodules.decode import decode_upright
 from datamodules.functional.keys import key
@@ -79,7 +79,7 @@ class SingleImage(L.LightningDataModule):
 
     def read(self, file: str) -> Tensor:
         """The image ``file`` below the root, cropped: uint8 [1, C, H, W]."""
-        image = read_file(self.root / file)
+        image = read_file(below(self.root, file))
         H, W = image.shape[2:]
         h, w = self.crop or (H, W)
         if h > H or w > W:

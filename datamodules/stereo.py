@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.collection import read_whole
 from datamodules.functional.keys import key
 from datamodules.functional.warp_views import Disparities, stereo_pair
@@ -106,7 +107,7 @@ class StereoImages(ViewsDataModule):
         """The photographed pairs to train on."""
         if self.pairs_at is None:
             return []
-        found = find_pairs(source := source_at([self.root / self.pairs_at], ADVICE))
+        found = find_pairs(source := source_at([below(self.root, self.pairs_at)], ADVICE))
         chosen = [name for name in found if name not in self.test] if self.train is None else self.train
         return [read_scene(source, found, name) for name in chosen]
 
@@ -114,7 +115,7 @@ class StereoImages(ViewsDataModule):
         """The photographed pairs to test on."""
         if self.pairs_at is None or not self.test:
             return {}
-        found = find_pairs(source := source_at([self.root / self.pairs_at], ADVICE))
+        found = find_pairs(source := source_at([below(self.root, self.pairs_at)], ADVICE))
         return {Path(self.pairs_at).name: [read_scene(source, found, name) for name in self.test]}
 
 

@@ -9,7 +9,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from datamodules.base import data_root
+from datamodules.base import below, data_root
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8, to_uint8
 from datamodules.functional.resize import bicubic_to
 from datamodules.pairs import PairDataModule, PairLoader, PairSet, in_colour
@@ -78,12 +78,15 @@ class StyledPicture(L.LightningDataModule):
     @cached_property
     def batch(self) -> Styled:
         """The one batch."""
-        y = [square(in_colour(read_file(self.root / style), "rgb"), self.style_side, style) for style in self.styles]
+        y = [
+            square(in_colour(read_file(below(self.root, style)), "rgb"), self.style_side, style)
+            for style in self.styles
+        ]
         if self.content is None:
             return Styled(
                 from_uint8(y[0], UNIT), from_uint8(torch.stack(y, 1), UNIT), torch.ones(1, 1, *y[0].shape[2:])
             )
-        image = in_colour(read_file(self.root / self.content), "rgb")
+        image = in_colour(read_file(below(self.root, self.content)), "rgb")
         x = shrunk_to(image, self.side, self.content)
         if self.colours == "content":
             y = [recoloured(style, x) for style in y]
@@ -93,7 +96,7 @@ class StyledPicture(L.LightningDataModule):
         """Where the styles are to be: [1, 1, H, W] in [0, 1]."""
         if self.mask is None:
             return torch.ones(1, 1, *x.shape[2:])
-        mask = read_file(self.root / self.mask)[:, :1]
+        mask = read_file(below(self.root, self.mask))[:, :1]
         if mask.shape[2:] != image.shape[2:]:
             raise ValueError(
                 f"the mask {self.mask} is {mask.shape[3]} x {mask.shape[2]} px, the content {self.content} "
@@ -184,7 +187,7 @@ class StyledImages(PairDataModule):
     @cached_property
     def style_patches(self) -> Patches:
         """What training styles are cut from."""
-        files = [Pair(file, self.sized(file, read_file(self.root / file)), None) for file in self.styles]
+        files = [Pair(file, self.sized(file, read_file(below(self.root, file))), None) for file in self.styles]
         return Patches("styles", files, 1, self.patch, None, self.turns).to(self.device)
 
     def setup(self, stage: str) -> None:
@@ -205,7 +208,7 @@ class StyledImages(PairDataModule):
 
     def whole_square(self, file: str) -> Tensor:
         """The middle square of a content or a style: uint8 [1, 3, side, side]."""
-        return square(in_colour(read_file(self.root / file), "rgb"), self.side, file)
+        return square(in_colour(read_file(below(self.root, file)), "rgb"), self.side, file)
 
     @cached_property
     def test_sets(self) -> list[PairSet]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.collection import read_whole
 from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
@@ -66,7 +67,7 @@ class SuperResolutionImages(PairDataModule):
     @cached_property
     def benchmark_pairs(self) -> list[PairSet]:
         """Every benchmark at every scale, held in memory."""
-        return [read_pairs(self.root / path, scale) for path in self.benchmarks for scale in self.scales]
+        return [read_pairs(below(self.root, path), scale) for path in self.benchmarks for scale in self.scales]
 
     def pairs(self) -> list[PairSet]:
         """Every benchmark at every scale."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import Augmentation
-from datamodules.base import ImageDataModule, ImageSet, data_root
+from datamodules.base import ImageDataModule, ImageSet, below, data_root
 from datamodules.functional.keys import key
 from datamodules.pairs import in_colour
 from datamodules.single_image import read_file
@@ -59,7 +59,7 @@ class Texture(ImageDataModule):
 
     def exemplar(self, file: str) -> Tensor:
         """The texture of ``file``: uint8 [1, 3, H, W]."""
-        image = shrunk_to(in_colour(read_file(self.root / file), "rgb"), self.shrink, file)
+        image = shrunk_to(in_colour(read_file(below(self.root, file)), "rgb"), self.shrink, file)
         H, W = image.shape[2:]
         size = self.image_shape[1]
         if min(H, W) < size:

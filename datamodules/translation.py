@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.functional.pillow import cubic, resize_bytes
 from datamodules.functional.quantise import ValueRange, from_uint8
 from datamodules.paired_files import Images, PairedFiles, SideBySide, TwoKinds, Unpaired
@@ -130,13 +131,13 @@ class TranslationPairs(Translations):
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The training pairs."""
-        found = [pair for folder in self.train for pair in self.files.read(self.root / folder)]
+        found = [pair for folder in self.train for pair in self.files.read(below(self.root, folder))]
         pairs = [Pair(name, *(self.sized(image, self.load) for image in self.ordered(a, b))) for name, a, b in found]
         return {1: pairs} if pairs else {}
 
     def read_test(self, folder: str) -> list[Batch]:
         """Pair after pair."""
-        pairs = (self.ordered(a, b) for _, a, b in self.files.read(self.root / folder))
+        pairs = (self.ordered(a, b) for _, a, b in self.files.read(below(self.root, folder)))
         return [(self.sized(x, self.test_side), self.sized(y, self.test_side)) for x, y in pairs]
 
 
@@ -182,7 +183,7 @@ class UnpairedImages(Translations):
     @cached_property
     def kinds(self) -> tuple[list[Pair], list[Pair]]:
         """The training images to be made, and those that are to be made from, by name."""
-        read = [self.files.apart(self.root / folder) for folder in self.train]
+        read = [self.files.apart(below(self.root, folder)) for folder in self.train]
         a, b = ([image for both in read for image in both[i]] for i in range(2))
         x, y = (b, a) if self.direction == "AtoB" else (a, b)
         return self.loaded(x), self.loaded(y)
@@ -213,7 +214,7 @@ class UnpairedImages(Translations):
 
     def read_test(self, folder: str) -> list[Batch]:
         """Pair after pair; where there are none, each image of the larger kind beside one of the other in turn."""
-        a, b = self.test_files.apart(self.root / folder)
+        a, b = self.test_files.apart(below(self.root, folder))
         count = max(len(a), len(b))
         both = (self.ordered(a[i % len(a)][1], b[i % len(b)][1]) for i in range(count))
         return [(self.sized(x, self.test_side), self.sized(y, self.test_side)) for x, y in both]

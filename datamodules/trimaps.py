@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from datamodules.base import below
 from datamodules.decode import decode_opaque
 from datamodules.functional.matting import levelled
 from datamodules.pairs import PairSet, in_colour, other_folders, read_images
@@ -112,7 +113,7 @@ class TrimapSuffixes(TrimapPhotographs):
                 found.append((stem, {part: images[name] for part, name in names.items()}))
         if not found:
             behind = " and ".join(name for name in self.behind.values() if name)
-            raise ValueError(f"{root / self.folder} holds no picture with {behind} beside it: put them there.")
+            raise ValueError(f"{below(root, self.folder)} holds no picture with {behind} beside it: put them there.")
         return found
 
 
@@ -126,6 +127,6 @@ def by_stem(root: Path, folder: str) -> dict[str, Tensor]:
     for pair in read_images(root, [folder], ADVICE, decode_opaque):
         stem = Path(pair.name).stem
         if stem in found:
-            raise ValueError(f"{root / folder} holds two images called {stem}: leave one.")
+            raise ValueError(f"{below(root, folder)} holds two images called {stem}: leave one.")
         found[stem] = pair.x
     return found

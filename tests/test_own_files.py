@@ -1,11 +1,17 @@
-"""A mistake in a file of the user's own, which a class_path names, is told of that file."""
+"""What the user brings: a mistake in code that a class_path names is told of its file, pictures are found."""
 
 import importlib
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import place, refused
+from PIL import Image
+
+from datamodules.base import below
+from datamodules.denoising import NoisyImages
+from datamodules.photo import Photo
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -43,3 +49,24 @@ def test_a_mistake_in_a_file_of_ones_own_is_told_of_that_file(code, named, capfd
     importlib.invalidate_caches()
     options = ["--model.generator", "mine.Mine"] if named == "option" else ["--config", "own.yaml"]
     assert OWN_FILES[code].format(Path.cwd()) in refused(capfd, "fit", "tiny.yaml", *options)
+
+
+@pytest.mark.parametrize("at", [".", "elsewhere"])
+def test_pictures_of_ones_own_lie_below_the_data_or_in_the_working_directory(at, monkeypatch):
+    monkeypatch.setenv("ATELIER_DATA", str(Path("elsewhere").absolute()))
+    folder = Path(at) / "mine"
+    folder.mkdir(parents=True)
+    pixels = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
+    Image.fromarray(pixels).save(folder / "a.png")
+    noisy = NoisyImages(train=["mine"], test=["mine"], patch=8, stride=None)
+    assert len(noisy.pairs()[0].pairs) == 1
+    assert noisy.training_pairs()[1][0].x.shape == (1, 1, 16, 16)
+    assert np.array_equal(Photo("mine/a.png").photo[0].permute(1, 2, 0), pixels)
+
+
+def test_what_lies_below_the_data_comes_first():
+    for folder in (Path("data/mine"), Path("mine")):
+        assert below(Path("data"), "mine") == Path("data/mine")
+        folder.mkdir(parents=True)
+    assert below(Path("data"), "mine") == Path("data/mine")
+    assert below(Path("data"), str(Path("mine").absolute())) == Path("mine").absolute()
