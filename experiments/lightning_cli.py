@@ -191,7 +191,8 @@ class AtelierCLI(LightningCLI):
             self.config_init.record.key = cell_key(self.resolved)
         self.model: L.LightningModule = self.config_init.model
         self.datamodule: L.LightningDataModule = self.config_init.data
-        check_widths(self.model)
+        if self.model is not None:  # a contact sheet is of the data alone
+            check_widths(self.model)
 
     def make_trainer(self, root: Path, first: Sequence[Callback] = ()) -> L.Trainer:
         """The trainer that works in ``root``, with the callbacks ``first``, the house's, then the user's.
