@@ -12,6 +12,14 @@ from experiments.train import Opening
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C as Python has it; a shell starts what runs in the background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def press(monkeypatch, hook, step):
     """Press Ctrl-C in the opening's ``hook`` at ``step``."""
 
