@@ -10,12 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from datamodules.functional.quantise import ValueRange, to_uint8
 from lightning_modules.callbacks.pair_scores import NamedPairs, PairScores
 from lightning_modules.metrics.fidelity.detail import detail
 from lightning_modules.metrics.fidelity.distances import SetDistances
+from lightning_modules.metrics.fidelity.labels import LabelScores, Palette, find_palette
 from lightning_modules.metrics.fidelity.metrics import Fidelity, Measure
 from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
 from lightning_modules.metrics.fidelity.protocol import Colour, FidelityProtocol
@@ -55,6 +56,16 @@ class DrawsAnswers(typing.Protocol):
 
 
 @typing.runtime_checkable
+class AnswersBothWays(typing.Protocol):
+    """What the callback asks of a family that makes images of either kind of the other."""
+
+    @property
+    def directions(self) -> Mapping[str, nn.Module]:
+        """The evaluated networks, by what each makes."""
+        ...
+
+
+@typing.runtime_checkable
 class WithHole(typing.Protocol):
     """A batch that says which pixels were missing."""
 
@@ -78,6 +89,7 @@ class SetScores:
         unclipped: the floats' PSNR too.
         distances: those of the sets too.
         aligned: PSNR and SSIM of images brought to the right mean too.
+        labels: the palette of images that are label maps.
         device: where it is computed.
     """
 
@@ -88,12 +100,14 @@ class SetScores:
         unclipped: bool,
         distances: bool,
         aligned: bool,
+        labels: Palette | None,
         device: torch.device,
     ) -> None:
         self.images = Fidelity(protocol, measures).to(device)
         self.floats = UnclippedPSNR(protocol).to(device) if unclipped else None
         self.distances = SetDistances().to(device) if distances else None
         self.aligned = Fidelity(replace(protocol, aligned=True), MEASURES).to(device) if aligned else None
+        self.labels = LabelScores(labels).to(device) if labels is not None else None
         self.hole: Fidelity | None = None
         self.spread: AnswerSpread | None = None
 
@@ -129,6 +143,8 @@ class SetScores:
             self.aligned.update(made_bytes, right_bytes)
         if self.distances is not None:
             self.distances.update(made_bytes, right_bytes)
+        if self.labels is not None:
+            self.labels.update(made_bytes, right_bytes)
         if hole is not None:
             self.begin(Found(hole=True))
             assert self.hole is not None
@@ -136,7 +152,7 @@ class SetScores:
 
     def as_floats(self) -> dict[str, float]:
         """The scores, over all ranks."""
-        found = (self.images, self.floats, self.aligned, self.hole, self.distances, self.spread)
+        found = (self.images, self.floats, self.aligned, self.hole, self.distances, self.labels, self.spread)
         return {name: value for metric in found if metric is not None for name, value in metric.as_floats().items()}
 
 
@@ -156,12 +172,16 @@ class FidelityScores(PairScores[SetScores]):
             ``<set>/mae@<protocol>``, ``<set>/swd`` and ``<set>/spectrum``; for images of one size.
         aligned: score images brought to the right one's mean too, as ``<set>/psnr@<protocol>-aligned`` and so on; the
             names never mix, since alignment alone is worth 2 dB and more.
+        labels: where the images are label maps, their palette: "facades", or the classes' colours as #rrggbb; scores
+            how many pixels are of the right class as ``<set>/pixel_accuracy@facades`` and so on: see ``LabelScores``.
+        back_labels: likewise of the other way's images.
         answers: drawn of each image where a family has many, for how far they are from each other: ``<set>/spread``, or
             ``<set>/spread-hole`` and ``<set>/spread-known`` where pixels were missing. 0 draws none.
 
     Raises:
-        ValueError: for a shave below 0, luma of what is not clamped or is aligned, or one answer; in ``setup``, for a
-            family that restores nothing or has one answer where several are asked, or data without pairs.
+        ValueError: for a shave below 0, luma of what is not clamped or is aligned, an unknown palette, or one answer;
+            in ``setup``, for a family that restores nothing, has one answer where several are asked or answers one way
+            alone, or data without pairs.
     """
 
     key = "fidelity"
@@ -175,6 +195,8 @@ class FidelityScores(PairScores[SetScores]):
         distances: bool = False,
         aligned: bool = False,
         answers: int = 0,
+        labels: str | list[str] | None = None,
+        back_labels: str | list[str] | None = None,
     ) -> None:
         super().__init__()
         if answers < 0 or answers == 1:
@@ -183,6 +205,8 @@ class FidelityScores(PairScores[SetScores]):
         self.measures = MEASURES | (DETAIL if detail else {}) | (MAE if distances else {})
         self.distances, self.aligned = distances, aligned
         self.colour, self.shave, self.unclipped = colour, shave, unclipped
+        palettes = {"labels": labels, "back_labels": back_labels}
+        self.palettes = {key: None if given is None else find_palette(given) for key, given in palettes.items()}
         refused_now = self._protocol(scale=1)  # and not in the first validation
         if unclipped:
             UnclippedPSNR(refused_now)
@@ -199,6 +223,7 @@ class FidelityScores(PairScores[SetScores]):
             "colour": self.colour,
             "shave": self.shave,
             "quantisation": f"{QUANTISATION}; none where unclipped" if self.unclipped else QUANTISATION,
+            **{key: list(of.colours) for key, of in self.palettes.items() if of is not None},
             **self.data_described,
         }
 
@@ -210,19 +235,22 @@ class FidelityScores(PairScores[SetScores]):
             )
         if self.answers and not isinstance(pl_module, DrawsAnswers):
             raise ValueError(f"fidelity.answers: a {type(pl_module).__name__} has one answer to an image; set it to 0")
+        both_ways = isinstance(pl_module, AnswersBothWays) and len(pl_module.directions) > 1
+        if self.palettes["back_labels"] is not None and not both_ways:
+            raise ValueError(f"fidelity.back_labels: a {type(pl_module).__name__} answers one way alone; set labels")
         super().setup(trainer, pl_module, stage)
 
-    def fresh(self, data: NamedPairs, device: torch.device) -> SetScores:
-        """No scores yet of a set."""
-        protocol = self._protocol(data.scale)
-        return SetScores(protocol, self.measures, self.unclipped, self.distances, self.aligned, device)
+    def fresh(self, data: NamedPairs, device: torch.device, back: str = "") -> SetScores:
+        """No scores yet of a set; with ``BACK``, of the other way's images."""
+        protocol, labels = self._protocol(data.scale), self.palettes["back_labels" if back else "labels"]
+        return SetScores(protocol, self.measures, self.unclipped, self.distances, self.aligned, labels, device)
 
     def score(self, module: L.LightningModule, prefix: str) -> None:
         """As in the base, once all ranks have the same to bring together: one may have seen no image of a set."""
         of_ranks = gathered({name: scores.found for name, scores in self.scored.items()})
         names = dict.fromkeys(name for rank in of_ranks for name in rank)
-        data = {f"{of.name}{back}": of for of in self.sets for back in ("", BACK)}
-        self.scored = {name: self.scored.get(name) or self.fresh(data[name], module.device) for name in names}
+        parts = {f"{of.name}{back}": (of, module.device, back) for of in self.sets for back in ("", BACK)}
+        self.scored = {name: self.scored.get(name) or self.fresh(*parts[name]) for name in names}
         for rank in of_ranks:
             for name, found in rank.items():
                 self.scored[name].begin(found)
@@ -242,9 +270,10 @@ class FidelityScores(PairScores[SetScores]):
         data = self.sets[dataloader_idx]
         hole = batch.hole if isinstance(batch, WithHole) else None
         answers: Sequence[Tensor] = outputs if isinstance(outputs, tuple) else (outputs,)
-        for name, made, right in zip((data.name, f"{data.name}{BACK}"), answers, batch, strict=False):
+        for back, made, right in zip(("", BACK), answers, batch, strict=False):
+            name = f"{data.name}{back}"
             if name not in self.scored:
-                self.scored[name] = self.fresh(data, made.device)
+                self.scored[name] = self.fresh(data, made.device, back)
             self.scored[name].update(self.finite(made, data), right, pl_module.value_range, hole)
         if self.answers:
             assert isinstance(pl_module, DrawsAnswers)

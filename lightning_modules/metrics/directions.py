@@ -8,7 +8,7 @@ LOWER = (
 HIGHER = (
     *("is", "is_first", "precision", "recall", "density", "coverage", "modes", "high_quality", "confident"),
     *("psnr", "ssim", "ms_ssim", "accuracy", "recall_macro", "f1_macro", "layout", "asked", "asked_min"),
-    *("detail", "elbo", "active_units"),
+    *("detail", "elbo", "active_units", "pixel_accuracy", "class_accuracy", "class_iou"),
 )
 SIDES = {**dict.fromkeys(LOWER, "lower"), **dict.fromkeys(HIGHER, "higher")}
 
