@@ -129,7 +129,8 @@ COMMANDS = {
   atelier evaluate --cache show|clear           what is remembered of references
 
   --metrics A,B        of fid, is, classes, kid, prdc, neighbours, modes, swd, spectrum, diversity; all for all that
-                       suit; psnr, ssim, ms_ssim, mae, lpips compare image with image, paired by name
+                       suit; psnr, ssim, ms_ssim, mae, lpips compare image with image, paired by name, and so do
+                       pixel_accuracy, class_accuracy, class_iou with label maps
   --protocol NAME      measure as a published table was: studiogan-v0.4, studiogan-v0.3, mimicry, collections,
                        stylegan2-ada, clean, or atelier; says what could not be followed
   --extractor NAME     inception, one of this repository's, such as mnist-cnn, or the class_path of your own;
@@ -139,7 +140,8 @@ COMMANDS = {
   of a run: --seeds N  so many evaluations with other fakes: mean and standard deviation
             --split train|test of the reference, --floor yes|no to score real images too, --ckpt last|best
   of images: --size N, --channels 1|3, --background 0..255 to change those that are not alike
-  of pairs: --colour rgb|grey|y8|y|y8_full, --shave N pixels at each side""",
+  of pairs: --colour rgb|grey|y8|y|y8_full, --shave N pixels at each side,
+            --palette facades|#RRGGBB,#RRGGBB,... of label maps""",
         _evaluate,
     ),
     "predict": Command(

@@ -15,6 +15,7 @@ from experiments.catalogue import find_file
 from experiments.errors import UserError, did_you_mean
 from experiments.layers import read_layer
 from experiments.request import Request, new_path, number
+from lightning_modules.metrics.fidelity.labels import LabelScores, Palette, find_palette
 from lightning_modules.metrics.fidelity.metrics import Measure
 from lightning_modules.metrics.fidelity.pixelwise import mae, psnr
 from lightning_modules.metrics.fidelity.protocol import FidelityProtocol
@@ -22,18 +23,20 @@ from lightning_modules.metrics.fidelity.ssim import ms_ssim, ssim
 from lightning_modules.metrics.presets import Preset, find_preset
 from lightning_modules.metrics.standard import ALL, NAMED
 
-# Metrics that compare image with image. LPIPS is another, with a network and so with weights of its own.
+# Metrics that compare image with image. Others are LPIPS, with a network and so with weights of its own, and those of
+# label maps, with a palette.
 MEASURES: Mapping[str, Measure] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "mae": mae}
 LPIPS = "lpips"
-PAIRED = (*MEASURES, LPIPS)
+PAIRED = (*MEASURES, LPIPS, *LabelScores.NAMES)
 
 NUMBERS = {"--fakes": 2, "--seeds": 1, "--size": 1, "--channels": 1, "--background": 0, "--shave": 0}  # the least
 OF_RUNS = ("--split", "--seeds", "--floor", "--ckpt")
 OF_FILES = ("--size", "--channels", "--background")
 OF_PAIRS = ("--colour", "--shave")
 OF_NETWORKS = ("--weights",)
+OF_LABELS = ("--palette",)
 OF_SETS = ("--protocol", "--extractor", "--fakes")  # runs are scored as sets, too
-OWN = ("--metrics", "--out", "--cache", *OF_SETS, *OF_NETWORKS, *OF_RUNS, *OF_FILES, *OF_PAIRS)
+OWN = ("--metrics", "--out", "--cache", *OF_SETS, *OF_NETWORKS, *OF_RUNS, *OF_FILES, *OF_PAIRS, *OF_LABELS)
 YES_NO = {"yes": True, "no": False}
 EVALUATION = "evaluation"  # the house key by which a run says how it is evaluated
 FIXED_BY = {"extractor": "extractor", "split": "reference_split", "fakes": "fakes", "seed": "seed"}  # in presets
@@ -60,6 +63,7 @@ class Options:
         floor: whether real images are scored too.
         change: what may be done to images of files.
         pixels: what of a pair of images is compared.
+        palette: of label maps.
         out: the JSON file to write.
     """
 
@@ -79,6 +83,7 @@ class Options:
     floor: bool | None
     change: Change
     pixels: FidelityProtocol
+    palette: Palette | None
     out: Path | None
 
     @property
@@ -119,6 +124,7 @@ def read_options(request: Request) -> Options:
         floor=YES_NO.get(_one_of(own.get("--floor"), "--floor", tuple(YES_NO)) or ""),
         change=Change(numbers["--size"], numbers["--channels"], numbers["--background"]),
         pixels=FidelityProtocol(own.get("--colour", "rgb"), numbers["--shave"] or 0),  # which checks
+        palette=_palette(own.get("--palette")),
         out=_new(own.get("--out")),
     )
 
@@ -164,16 +170,19 @@ def _check_kind(request: Request, target: str, other: str | None, metrics: Seque
     if paired:
         kind, foreign = "pairs of images", [*OF_RUNS, *OF_FILES, *OF_SETS]
         foreign += () if LPIPS in metrics else OF_NETWORKS
-        foreign += () if set(metrics) != {LPIPS} else OF_PAIRS
+        foreign += () if set(metrics) & set(MEASURES) else OF_PAIRS
+        foreign += () if set(metrics) & set(LabelScores.NAMES) else OF_LABELS
     elif other is not None and is_array(target) and is_array(other):
-        kind, foreign = "two arrays", [*OF_RUNS, *OF_PAIRS, *OF_FILES]
+        kind, foreign = "two arrays", [*OF_RUNS, *OF_PAIRS, *OF_LABELS, *OF_FILES]
     elif other is not None:
-        kind, foreign = "two sets of images", [*OF_RUNS, *OF_PAIRS]
+        kind, foreign = "two sets of images", [*OF_RUNS, *OF_PAIRS, *OF_LABELS]
     else:
-        kind, foreign = "a run", [*OF_FILES, *OF_PAIRS]
+        kind, foreign = "a run", [*OF_FILES, *OF_PAIRS, *OF_LABELS]
     for name in foreign:
         if name in request.own:
             raise UserError(f"{name} has no meaning for {kind}: leave it out")
+    if (of_labels := set(metrics) & set(LabelScores.NAMES)) and not set(OF_LABELS) & set(request.own):
+        raise UserError(f"{min(of_labels)} is of label maps: say with --palette which colours stand for their classes")
 
 
 def _said(request: Request) -> Iterator[str]:
@@ -200,6 +209,13 @@ def _one_of(word: str | None, name: str, known: Sequence[str]) -> str | None:
     if word is not None and word not in known:
         raise UserError(f"{name} expects {' or '.join(known)}, got {word!r}")
     return word
+
+
+def _palette(given: str | None) -> Palette | None:
+    """Named, or by its colours with commas between."""
+    if given is None:
+        return None
+    return find_palette(given.split(",") if "," in given else given)
 
 
 def _new(path: str | None) -> Path | None:

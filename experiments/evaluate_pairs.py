@@ -14,8 +14,11 @@ from experiments.errors import UserError
 from experiments.evaluate_options import LPIPS, MEASURES, Options
 from experiments.score_report import ScoreReport
 from lightning_modules.metrics.fidelity import lpips
+from lightning_modules.metrics.fidelity.labels import LabelScores
 from lightning_modules.metrics.fidelity.metrics import Fidelity
 from lightning_modules.metrics.protocol import Plain
+
+Compares = Fidelity | lpips.LPIPS | LabelScores
 
 
 def score(options: Options) -> ScoreReport:
@@ -47,9 +50,9 @@ def score(options: Options) -> ScoreReport:
     )
 
 
-def made(options: Options) -> tuple[list[Fidelity | lpips.LPIPS], dict[str, Plain]]:
+def made(options: Options) -> tuple[list[Compares], dict[str, Plain]]:
     """The metrics that are asked for, and what their scores hang on."""
-    metrics: list[Fidelity | lpips.LPIPS] = []
+    metrics: list[Compares] = []
     stated: dict[str, Plain] = {}
     if measures := {name: MEASURES[name] for name in options.metrics if name in MEASURES}:
         metrics.append(Fidelity(options.pixels, measures))
@@ -58,10 +61,13 @@ def made(options: Options) -> tuple[list[Fidelity | lpips.LPIPS], dict[str, Plai
         network = lpips.LPIPS(weights=options.weights)
         metrics.append(network)
         stated |= network.fields
+    if options.palette is not None:
+        metrics.append(LabelScores(options.palette, [name for name in options.metrics if name in LabelScores.NAMES]))
+        stated["palette"] = ",".join(options.palette.colours)
     return metrics, stated
 
 
-def compare(name: str, restored: Tensor, target: Tensor, metrics: Sequence[Fidelity | lpips.LPIPS]) -> None:
+def compare(name: str, restored: Tensor, target: Tensor, metrics: Sequence[Compares]) -> None:
     """Show one pair, uint8 [1, C, H, W], to all ``metrics``.
 
     Raises:

@@ -128,6 +128,21 @@ def test_multi_scale_ssim_of_large_images():
     assert means(evaluated("large", "large", "--metrics", "ms_ssim")) == pytest.approx({"ms_ssim@rgb": 1})
 
 
+def test_label_maps_by_the_nearest_colour_of_a_palette():
+    # One row of four pixels: red, red, green, blue; one red made nearly green, and blue a dark blue.
+    right = np.array([[(255, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]], np.uint8)
+    made = np.array([[(200, 40, 30), (90, 160, 0), (0, 255, 0), (0, 20, 160)]], np.uint8)
+    folder("right", right[None])
+    folder("made", made[None])
+    words = ("made", "right", "--palette", "red,lime,#0000ff", "--metrics")
+    wanted = {"pixel_accuracy@3colours": 3 / 4, "class_iou@3colours": (1 / 2 + 1 / 2 + 1) / 3}
+    report = evaluated(*words, "pixel_accuracy,class_iou,mae")
+    assert means(report).items() >= wanted.items()
+    assert set(means(report)) == {*wanted, "mae@rgb"}
+    assert report["protocol"]["palette"] == "red,lime,#0000ff"
+    assert means(evaluated(*words, "class_accuracy")) == {"class_accuracy@3colours": (1 / 2 + 1 + 1) / 3}
+
+
 # --- what cannot be compared --------------------------------------------------------------------------------
 
 
@@ -175,6 +190,12 @@ MISTAKES = {
     "restored targets --metrics lpips": "The AlexNet weights alexnet-owt-7be5be79.pth are absent",
     "restored targets --metrics psnr,lpips": "the download failed (no network)",
     "restored targets --metrics lpips --weights none.pth": "none.pth",
+    "restored targets --metrics class_iou": "class_iou is of label maps: say with --palette",
+    "restored targets --metrics psnr --palette facades": "--palette has no meaning for pairs",
+    "restored targets --metrics class_iou --palette facades --shave 1": "--shave has no meaning for pairs",
+    "restored targets --metrics class_iou --palette facade": "there is no palette 'facade': name facades, or",
+    "restored targets --metrics class_iou --palette red,#ff0000": "red, #ff0000 are no palette",
+    "restored targets --metrics class_iou --palette red,reddish": "'reddish' is no colour of a palette",
     "restored nowhere --metrics psnr": "nowhere: absent",
     "restored restored/0000.png --metrics psnr": "is one image",
 }

@@ -13,7 +13,7 @@ from toys import trainer
 
 from datamodules.damage import Holed
 from datamodules.pairs import PairSet
-from lightning_modules.callbacks.fidelity import FidelityScores
+from lightning_modules.callbacks.fidelity import BACK, FidelityScores
 from lightning_modules.many_answers import DRAWS
 from lightning_modules.metrics.fidelity.spread import AnswerSpread
 from lightning_modules.networks.identity import Identity
@@ -79,14 +79,15 @@ def _rank(rank: int, folder: str) -> None:
 
 def _all_scores(mine: list[bool]) -> dict[str, float]:
     """Those of two sets of one image each, of which this process has seen what is ``mine``."""
-    scores = FidelityScores("rgb", 0, distances=True, answers=2)
+    scores = FidelityScores("rgb", 0, distances=True, answers=2, back_labels=["black", "grey", "white"])
     scores.sets = [PairSet(name, 1, pairs(1)) for name in ("a", "b")]
     module = Told(Shift(), Mean(), z_dim=1)
     scores.on_validation_epoch_start(None, module)  # type: ignore[arg-type]
     for seed, (name, seen) in enumerate(zip("ab", mine, strict=True)):
         made, right, drawn = (torch.rand(2, 3, 64, 64, generator=generator(seed + part)) for part in (0, 10, 20))
-        for way in (name, f"{name}/back") if seen else ():
-            scores.scored.setdefault(way, scores.fresh(scores.sets[seed], module.device))
+        for back in ("", BACK) if seen else ():
+            way = f"{name}{back}"
+            scores.scored.setdefault(way, scores.fresh(scores.sets[seed], module.device, back))
             scores.scored[way].update(made, right, (0.0, 1.0), torch.arange(64).expand(2, 1, 64, 64) < 20 + seed)
         if seen:
             scores.scored[name].update_spread(drawn[:, None], (0.0, 1.0), None)
@@ -105,7 +106,7 @@ def test_ranks_without_an_image_of_a_set_meet_the_others(tmp_path: Path) -> None
     mp.spawn(_rank, (str(tmp_path),), nprocs=2)
     one = _all_scores([True, True])
     assert {name.split("/")[0] for name in one} == {"a", "b"}
-    for score in ("a/spread", "b/swd", "a/back/spectrum", "b/back/psnr@rgb-hole"):
+    for score in ("a/spread", "b/swd", "a/back/spectrum", "b/back/psnr@rgb-hole", "a/back/class_iou@3colours"):
         assert score in one
     for rank in (0, 1):
         assert torch.load(tmp_path / f"{rank}.pt") == pytest.approx(one, rel=1e-12)

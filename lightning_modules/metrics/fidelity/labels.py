@@ -79,7 +79,7 @@ def find_palette(given: str | Sequence[str]) -> Palette:
 def _rgb(colour: str) -> tuple[int, ...]:
     try:
         return ImageColor.getrgb(colour)[:3]
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{colour!r} is no colour of a palette: write it as #rrggbb") from error
 
 
