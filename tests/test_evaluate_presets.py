@@ -107,6 +107,18 @@ def test_a_metric_that_no_preset_speaks_of_is_set_as_the_run_sets_it(trained):
     assert (report["protocol"]["kid_subsets"], report["protocol"]["kid_subset_size"]) == (3, 40)
 
 
+def test_a_preset_says_how_much_of_the_reference_counts(trained, monkeypatch):
+    few, whole = PRESETS["few"], evaluated(trained, "--protocol", "few", "--metrics", "fid")
+    for count in (80, 10**6):
+        monkeypatch.setitem(PRESETS, "few", replace(few, fields={**few.fields, "reference_count": count}))
+        report = evaluated(trained, "--protocol", "few", "--metrics", "fid")
+        there = whole["protocol"]["reference_count"]
+        assert report["protocol"]["reference_count"] == min(count, there)
+        assert report["departures"] == ({} if count < there else {"reference_count": [count, there]})
+        name = next(iter(whole["scores"]))
+        assert (value(report, name) == value(whole, name)) == (count > there)
+
+
 # --- what departs -------------------------------------------------------------------------------------------
 
 

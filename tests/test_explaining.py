@@ -127,6 +127,20 @@ def test_a_planted_cause_is_found(patch_finder: CNN, method: str) -> None:
     assert fall > 4 * max(at_random, 0.1)
 
 
+def test_deletion_blurs_the_share_of_pixels_that_is_asked_for() -> None:
+    """The score of the first class counts pixels that are as before, that of the second such as are also relevant."""
+    x = torch.rand(2, 1, 10, 10, generator=torch.Generator().manual_seed(0))
+    relevance = torch.arange(100.0).view(1, 10, 10).expand(2, -1, -1)
+
+    def verdicts(image: Tensor) -> Tensor:
+        same = torch.eq(image, x).float()
+        return torch.stack([same.sum((1, 2, 3)), (same[:, 0] * (relevance >= 70)).sum((1, 2))], 1)
+
+    assert deletion(verdicts, x, torch.zeros(2, dtype=torch.int64), relevance, share=0.3) == (30, 30)  # type: ignore[arg-type]
+    fall, at_random = deletion(verdicts, x, torch.ones(2, dtype=torch.int64), relevance, share=0.3)  # type: ignore[arg-type]
+    assert fall == 30 > at_random > 0
+
+
 def test_integrated_gradients_sum_to_the_difference_from_black(patch_finder: CNN) -> None:
     x, _, _ = planted(4, 5)
     verdicts, targets = Verdicts(patch_finder), torch.tensor([0, 1, 0, 1])

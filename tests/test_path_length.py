@@ -29,6 +29,9 @@ def test_the_mean_leaves_out_both_ends() -> None:
         metric.update(start[part], end[part], 0.1)
     kept = torch.arange(9.0, 991.0)  # the percentiles themselves stay
     assert metric.compute().item() == pytest.approx(kept.mean().item(), rel=2e-3)
+    few = PathLengths()
+    few.update(torch.zeros(3, 1), torch.tensor([[0.1], [0.2], [0.6]]), 0.1)
+    assert few.compute().item() == pytest.approx((1 + 4 + 36) / 3)  # no percentile lies between two of them
     with pytest.warns(UserWarning, match="before"), pytest.raises(ValueError, match="of no steps"):
         PathLengths().compute()
 

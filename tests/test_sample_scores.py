@@ -22,7 +22,7 @@ from lightning_modules.metrics.sample_scores import (
     SlicedWassersteinScore,
     SpectrumScore,
 )
-from lightning_modules.metrics.sliced_wasserstein import SlicedWasserstein
+from lightning_modules.metrics.sliced_wasserstein import SlicedWasserstein, choose
 from lightning_modules.metrics.spectrum import SpectrumDistance, mean_spectrum
 
 SHAPE = (3, 16, 16)
@@ -54,6 +54,20 @@ class Blind(Identity):
 
     def extract(self, image: Tensor) -> None:  # type: ignore[override]
         raise AssertionError("no metric needs the extractor")
+
+
+def test_textures_are_compared_with_as_many_images_as_were_drawn() -> None:
+    reference, extractor = pictures(120, 1), Blind(SHAPE)
+    metric = SlicedWassersteinScore(images=50, count=4, slices=8)
+    protocol = protocol_for(reference, extractor, fakes=30, metrics=[metric])
+    drawn = torch.cat([image for image, *_ in fakes(noise, protocol, SHAPE)])
+    wanted = []
+    for count in (30, 50):
+        direct = SlicedWasserstein(choose(reference.images, count, seed=0), images=50, count=4, slices=8)
+        direct.update(drawn)
+        wanted.append(direct.compute()["swd"].item())
+    assert wanted[0] != wanted[1]
+    assert evaluate(noise, reference, protocol, extractor, [metric])["swd"] == wanted[0]
 
 
 def test_an_evaluation_gives_what_the_metrics_give() -> None:
