@@ -11,6 +11,7 @@ import re
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -138,12 +139,17 @@ def wrong_type(message: str) -> str | None:
 def nearest_class(types: str, value: str) -> str | None:
     """Where one of the expected types is a base class of ours, the one of its kinds that ``value`` may mean."""
     for path in re.findall(r"<class '(lightning_modules\.[^']+|datamodules\.[^']+)'>", types):
-        module, name = path.rsplit(".", 1)
-        base: type = vars(importlib.import_module(module))[name]
+        base: type = class_at(path)
         kinds = {kind.__name__ for kind in below(base)}
         if meant := nearest(value, kinds):
             return f"did you mean {meant}?"
     return None
+
+
+def class_at(path: str) -> Any:
+    """What package.module.Class names; None if nothing."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name, None) if module else None
 
 
 def below(cls: type) -> set[type]:
@@ -203,8 +209,7 @@ def class_named(message: str, position: int) -> str:
 
 def arguments_of(class_path: str) -> list[str]:
     """The keys that a class takes, those of its bases included."""
-    module, name = class_path.rsplit(".", 1)
-    cls = vars(importlib.import_module(module))[name]
+    cls = class_at(class_path)
     names = ArgumentParser().add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True)
     return [*sorted({name.removeprefix("it.").split(".")[0] for name in names}), "class_path", "init_args"]
 

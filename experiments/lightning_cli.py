@@ -27,7 +27,7 @@ from experiments.errors import UserError, sentence_of
 from experiments.house import HOUSE, SCORES, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
 from experiments.optimizers import spelt_out
-from experiments.values import check_values, check_widths
+from experiments.values import check_optimizers, check_values, check_widths
 from lightning_modules.metrics.protocol import INCEPTION, metric_name
 
 PRINT_CONFIG = "--print_config"  # jsonargparse's own cannot print a default that is a function
@@ -99,6 +99,7 @@ class AtelierCLI(LightningCLI):
             options = [word for word in args if word != PRINT_CONFIG]
             self.config = parse_both(parser, texts, one_length_options(options))
             check_values(parser, self.config)
+            check_optimizers(self.config.as_dict())
         except (argparse.ArgumentError, TypeError) as error:
             values = (word.partition("=")[2] if word.startswith("--") else word for word in args)
             raise UserError(broken_file([*texts, *values]) or explain(str(error), known)) from error
@@ -208,11 +209,19 @@ class AtelierCLI(LightningCLI):
         settings["plugins"] = plugins(as_list(settings["plugins"]), settings["sync_batchnorm"])
         settings["default_root_dir"] = str(root)
         with users_mistakes(TypeError):
-            return L.Trainer(**settings)
+            try:
+                return L.Trainer(**settings)
+            except MisconfigurationException as error:
+                if NO_GPU not in str(error):
+                    raise
+                raise UserError(
+                    f"trainer.accelerator is {settings['accelerator']}, and there is none here: leave it out"
+                ) from error
 
 
 USERS = (ValueError, OSError, MisconfigurationException, ModuleNotFoundError)  # mistakes to mend in the configuration
 
+NO_GPU = "No supported gpu backend found"  # what Lightning says of accelerator: gpu
 NEGATIVE = "tensor with negative dimension"  # torch's RuntimeError over a width below 0
 
 

@@ -1,15 +1,17 @@
-"""Values that no setting may have and jsonargparse or torch lets pass: null where the type has none, NaN, no width."""
+"""Values that no setting may have and are told late, or without its key: null, NaN, an optimizer's, no width."""
 
 from collections.abc import Iterator, Mapping
 from math import isnan
 from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
-from experiments.complaints import join
-from experiments.errors import UserError
+from experiments.complaints import class_at, join
+from experiments.errors import UserError, sentence_of
 
 
 def check_values(parser: ArgumentParser, config: Namespace) -> None:
@@ -26,6 +28,24 @@ def check_values(parser: ArgumentParser, config: Namespace) -> None:
         set_parsing_settings(unset_sentinel=False)
     for keys in not_numbers(config.as_dict()):
         raise UserError(f"{join(keys)} is not a number (NaN)")
+
+
+def check_optimizers(value: Any, *above: str) -> None:
+    """See that every optimizer of the configuration ``value`` takes its settings: two players have one each.
+
+    Raises:
+        UserError: one refuses them, and which.
+    """
+    if not isinstance(value, Mapping):
+        return
+    kind = class_at(value["class_path"]) if isinstance(value.get("class_path"), str) else None
+    if isinstance(kind, type) and issubclass(kind, Optimizer):
+        try:
+            kind([nn.Parameter(torch.zeros(1))], **value.get("init_args", {}))
+        except ValueError as error:
+            raise UserError(f"{join(above)}: {sentence_of(error)}") from error
+    for key, inner in value.items():
+        check_optimizers(inner, *above, *([] if key == "init_args" else [key]))
 
 
 def not_numbers(value: Any, *above: str) -> Iterator[tuple[str, ...]]:

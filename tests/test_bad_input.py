@@ -79,6 +79,8 @@ MISTAKES = {
     "fit tiny.yaml --clock.g_steps 3 --clock.kimg 3": "exactly one of g_steps, kimg and epochs",
     "fit tiny.yaml --trainer.devices x": "devices",
     "fit tiny.yaml --trainer.strategy ddpp": "ddpp",
+    "fit tiny.yaml --model.g_optimizer.lr -1": "model.g_optimizer: Invalid learning rate: -1",
+    "fit tiny.yaml --model.d_optimizer.betas [0.5,1.5]": "model.d_optimizer: Invalid beta parameter at index 1: 1.5",
     "fit tiny.yaml --trainer.gradient_clip_val 1": "gradient clipping",
     "fit tiny.yaml --experiment ../x": "give a name such as gan/mine",
     "fit tiny.yaml --data datamodules.mnist.MNIST --data.root none --data.size 28": "ATELIER_DATA",
@@ -102,6 +104,12 @@ MISTAKES = {
 @pytest.mark.parametrize("line", MISTAKES)
 def test_a_mistake_costs_one_sentence_with_the_fix(line, capfd):
     assert MISTAKES[line] in refused(capfd, *line.split())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_where_there_is_none(capfd):
+    said = refused(capfd, "fit", "tiny.yaml", "--trainer.accelerator", "gpu")
+    assert "trainer.accelerator is gpu, and there is none here: leave it out" in said
 
 
 IN_YAML = {
