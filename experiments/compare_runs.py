@@ -219,7 +219,7 @@ def settings_of_run(folder: Path) -> Settings:
 def settings_of_record(result: Result, known: Mapping[str, Known]) -> Settings:
     """Those of its experiment's YAML, where that is still what was run; none elsewhere."""
     file = experiments().get(result.experiment)
-    if file is None or result.experiment not in known or known[result.experiment].key != result.key:
+    if file is None or result.experiment not in known or result.key not in known[result.experiment].current:
         return Settings()
     found = read_settings(file.read_text(encoding="utf-8"), whole=False)
     kept = {name: value for name, value in found.values.items() if name not in LENGTHS}

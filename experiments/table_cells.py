@@ -26,17 +26,33 @@ HASHED = ("model", "data", "trainer")  # parts of a YAML that a key may hang on
 
 @dataclass(frozen=True)
 class Known:
-    """What ``keys.yaml`` says of an experiment with its overrides: its key, those it had earlier, and of which YAML."""
+    """What ``keys.yaml`` says of an experiment with its overrides.
+
+    Args:
+        key: today's.
+        yaml: hash of the YAML that it is of.
+        earlier: keys of other settings, that it had once.
+        same: keys of today's settings, from when a constructor had another default for what the YAML says itself.
+    """
 
     key: str
     yaml: str
     earlier: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """The keys of today's settings."""
+        return self.key, *self.same
 
 
 def read_keys(file: Path = KEYS) -> dict[str, Known]:
     """The keys that are known, by ``Wanted.name``; none where there is no file yet."""
     stored = read_yaml(file) if file.is_file() else {}
-    return {name: Known(at["key"], at["yaml"], tuple(at.get("earlier", ()))) for name, at in stored.items()}
+    return {
+        name: Known(at["key"], at["yaml"], tuple(at.get("earlier", ())), tuple(at.get("same", ())))
+        for name, at in stored.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -170,14 +186,14 @@ def candidate(result: Result, row: Wanted, seed: int, known: Known | None) -> Ca
     keyed = known is not None and result.key is not None
     if keyed:
         assert known is not None
-        if result.key not in (known.key, *known.earlier):
+        if result.key not in (*known.current, *known.earlier):
             return None
     elif row.settings:
         return None  # nothing says that it had these overrides
     part = part_of(result, row.length)
     if part is None:
         return None
-    stale = known is not None and (known.yaml != row.yaml or (keyed and result.key != known.key))
+    stale = known is not None and (known.yaml != row.yaml or (keyed and result.key not in known.current))
     return Candidate(result, part, shorter=not aims_at(result, row.length), unkeyed=not keyed, stale=stale)
 
 

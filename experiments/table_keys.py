@@ -1,7 +1,8 @@
-"""``python -m experiments.table_keys [ROW...]``: the keys of the tables' rows, for ``atelier table`` to compare.
+"""``python -m experiments.table_keys [--same] [ROW...]``: the keys of the tables' rows, which ``table`` compares.
 
 All are computed, which takes minutes, unless some are named, such as gan/icr_mnist32: enough after a change of their
-YAML alone. A key that changed is kept as an earlier one: records that bear it are stale, not of something else.
+YAML alone. A key that changed is kept as an earlier one: records that bear it are stale, not of something else. With
+``--same`` they are as good as today's: for a constructor's new default where the YAML says the setting itself.
 """
 
 import sys
@@ -20,6 +21,7 @@ from experiments.lightning_cli import AtelierCLI
 from experiments.table_cells import Known, Wanted, options, read_keys, wanted
 from experiments.table_file import KEYS, read_table, tables
 
+SAME = "--same"
 HEADER = "# Not written by hand: the settings that each row of a table hangs on, as hashes (experiments/cell_key.py).\n"
 
 
@@ -39,12 +41,20 @@ def key_of(row: Wanted) -> str:
     return cell_key(AtelierCLI(layers, options(row.settings)).resolved)
 
 
-def with_key(before: Known | None, key: str, yaml_hash: str) -> Known:
-    """``before`` with today's key."""
+def with_key(before: Known | None, key: str, yaml_hash: str, same: bool = False) -> Known:
+    """``before`` with today's key, its own one becoming an earlier one, or one of the ``same`` settings."""
     if before is None:
         return Known(key, yaml_hash)
-    earlier = [old for old in (*before.earlier, before.key) if old != key]
-    return Known(key, yaml_hash, tuple(dict.fromkeys(earlier)))
+    if same:
+        return Known(key, yaml_hash, before.earlier, without((*before.same, before.key), key))
+    if key == before.key:
+        return replace(before, yaml=yaml_hash)
+    return Known(key, yaml_hash, without((*before.earlier, *before.current), key))
+
+
+def without(keys: Sequence[str], key: str) -> tuple[str, ...]:
+    """``keys``, each once, but for ``key``."""
+    return tuple(dict.fromkeys(other for other in keys if other != key))
 
 
 def apart(keys: Mapping[str, Known]) -> dict[str, Known]:
@@ -58,7 +68,11 @@ def apart(keys: Mapping[str, Known]) -> dict[str, Known]:
 def write_keys(keys: Mapping[str, Known], file: Path = KEYS) -> None:
     """Write ``keys.yaml``."""
     plain = {
-        name: {"key": at.key, "yaml": at.yaml, **({"earlier": list(at.earlier)} if at.earlier else {})}
+        name: {
+            "key": at.key,
+            "yaml": at.yaml,
+            **{kind: list(old) for kind, old in (("earlier", at.earlier), ("same", at.same)) if old},
+        }
         for name, at in keys.items()
     }
     with replacing(file) as target:
@@ -69,15 +83,20 @@ def main(names: Sequence[str]) -> int:
     """Bring ``keys.yaml`` up to date; keys whose row is in no table any more are kept, for its records.
 
     Raises:
-        UserError: one of ``names`` is no row.
+        UserError: one of ``names`` is no row, or ``--same`` stands alone or beside one whose YAML has changed.
     """
-    keys, rows = read_keys(), all_wanted()
+    same = SAME in names
+    keys, rows, names = read_keys(), all_wanted(), [name for name in names if name != SAME]
     for name in names:
         if name not in rows:
             raise UserError(f"{name} is no row of a table: {did_you_mean(name, rows, 'keys.yaml names them')}")
+        if same and name in keys and keys[name].yaml != rows[name].yaml:
+            raise UserError(f"the YAML of {name} has changed: {SAME} is for a constructor's new default alone")
+    if same and not names:
+        raise UserError(f"{SAME} is of rows that are named")
     for name in names or rows:
         row, known = rows[name], keys.get(name)
-        keys[name] = with_key(known, key_of(row), row.yaml)
+        keys[name] = with_key(known, key_of(row), row.yaml, same)
         if known is None or known.key != keys[name].key:
             print(f"{name}: {keys[name].key}")
     write_keys(apart(keys))

@@ -17,8 +17,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from lightning_modules.adversarial import Terms, TwoPlayerModule
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.adversarial import AdversarialLoss, LeastSquares
 from lightning_modules.losses.enlighten import RelativisticAverageLeastSquares
@@ -59,7 +61,7 @@ class EnlightenGAN(Restoring, TwoPlayerModule):
         patch: side of a patch in px.
         patches: of each image.
         paired: the data's x and y belong together, and are torn apart; False where they do not.
-        **players: the arguments of ``TwoPlayerModule``.
+        **players: the arguments of ``TwoPlayerModule``; Adam with 1e-4, 0.5 and 0.999 unless given.
 
     Raises:
         ValueError: no patches; when fitted to data, images smaller than a patch, or pairs that cannot be torn apart.
@@ -76,9 +78,12 @@ class EnlightenGAN(Restoring, TwoPlayerModule):
         patch: int = 32,
         patches: int = 5,
         paired: bool = True,
+        d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-4, betas=(0.5, 0.999)),
+        g_optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-4, betas=(0.5, 0.999)),
         **players: Any,
     ) -> None:
-        super().__init__(generator, GlobalAndLocal(discriminator, local_discriminator), **players)
+        D = GlobalAndLocal(discriminator, local_discriminator)
+        super().__init__(generator, D, d_optimizer=d_optimizer, g_optimizer=g_optimizer, **players)
         if patch < 1 or patches < 1:
             raise ValueError(f"patch and patches are 1 or more, got {patch} and {patches}")
         self.loss, self.local_loss = loss or RelativisticAverageLeastSquares(), local_loss or LeastSquares(1.0)

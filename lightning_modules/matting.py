@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Adam
 
 from datamodules.functional.borders import mirrored
 from datamodules.functional.matting import composed, is_unknown
 from lightning_modules.adversarial import Terms
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.contract import StatesItsData
 from lightning_modules.losses.reconstruction import Charbonnier, ReconstructionLoss
 from lightning_modules.losses.terms import require_once
@@ -89,6 +91,7 @@ class DeepMatting(MakesMattes, ReconstructionModule):
         network: y -> alpha.
         alpha_losses: terms on alpha, each of another name; Charbonnier's with weight 1/2 unless given.
         composition_losses: terms on the composed picture; likewise.
+        optimizer: of the network.
         **shared: the arguments of ``OnePlayerModule``.
     """
 
@@ -97,9 +100,10 @@ class DeepMatting(MakesMattes, ReconstructionModule):
         network: Network,
         alpha_losses: Losses | None = None,
         composition_losses: Losses | None = None,
+        optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-5),
         **shared: Any,
     ) -> None:
-        super().__init__(network, **shared)
+        super().__init__(network, optimizer=optimizer, **shared)
         self.compare_in_band(alpha_losses, composition_losses)
 
     def terms(self, x: Tensor, y: Tensor, *parts: Tensor) -> dict[str, Tensor]:

@@ -13,6 +13,9 @@ Deviation: values are in [0, 1], where SRGAN's x is in [-1, 1].
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from torch.optim import Adam
+
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 from lightning_modules.networks.base import Discriminator, Upscaler
 from lightning_modules.restoring_gan import RestoringGAN
@@ -27,7 +30,7 @@ class SRGAN(Enlarging, RestoringGAN):
         discriminator: D(x) -> logits; it sees x alone, not y.
         losses: terms of G's objective between G(y) and x, each of another name.
         adversarial_weight: of D's verdict in G's objective: 1e-3 in SRGAN, 5e-3 in ESRGAN.
-        **judged: the arguments of ``JudgedModule``.
+        **judged: the arguments of ``JudgedModule``; Adam with 1e-4 unless given.
     """
 
     other_names: ClassVar[Mapping[str, str]] = {"network.": "G."}  # what SuperResolution calls it
@@ -38,6 +41,16 @@ class SRGAN(Enlarging, RestoringGAN):
         discriminator: Discriminator,
         losses: Sequence[ReconstructionLoss] = (),
         adversarial_weight: float = 1e-3,
+        d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-4),
+        g_optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-4),
         **judged: Any,
     ) -> None:
-        super().__init__(generator, discriminator, losses=losses, adversarial_weight=adversarial_weight, **judged)
+        super().__init__(
+            generator,
+            discriminator,
+            losses=losses,
+            adversarial_weight=adversarial_weight,
+            d_optimizer=d_optimizer,
+            g_optimizer=g_optimizer,
+            **judged,
+        )

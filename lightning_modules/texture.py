@@ -8,10 +8,11 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import evaluating
+from lightning_modules.base import OptimizerCallable, evaluating
 from lightning_modules.contract import StatesItsData
 from lightning_modules.gan import GAN
 from lightning_modules.generative import PANEL_STREAM, GenerativeModule
@@ -26,11 +27,18 @@ class TextureGAN(GAN):
     Args:
         generator: G of a field of noise.
         discriminator: D, with a logit for each place.
-        **gan: the arguments of ``GAN``.
+        **gan: the arguments of ``GAN``; Adam with 2e-4, 0.5 and 0.999 and a weight decay of 1e-8 unless given.
     """
 
-    def __init__(self, generator: TextureGenerator, discriminator: Discriminator, **gan: Any) -> None:
-        super().__init__(generator, discriminator, **gan)
+    def __init__(
+        self,
+        generator: TextureGenerator,
+        discriminator: Discriminator,
+        d_optimizer: OptimizerCallable = lambda p: Adam(p, lr=2e-4, betas=(0.5, 0.999), weight_decay=1e-8),
+        g_optimizer: OptimizerCallable = lambda p: Adam(p, lr=2e-4, betas=(0.5, 0.999), weight_decay=1e-8),
+        **gan: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, d_optimizer=d_optimizer, g_optimizer=g_optimizer, **gan)
 
     @property
     def texturing(self) -> TextureGenerator:

@@ -10,7 +10,9 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.losses.terms import require_once
 from lightning_modules.losses.zero_dce import (
     ColourConstancy,
@@ -40,6 +42,7 @@ class ZeroReference(Restoring, OnePlayerModule):
         network: y -> x, one that explains itself, such as ``ZeroDCE``.
         zero_reference: the terms, each of another name; Zero-DCE's four unless given.
         bright: learn from the images x as well, as if they were to be enhanced, too.
+        optimizer: of the network; in the paper gradients are clipped to 0.1 too (``trainer.gradient_clip_val``).
         **shared: the arguments of ``OnePlayerModule``.
 
     Raises:
@@ -51,9 +54,10 @@ class ZeroReference(Restoring, OnePlayerModule):
         network: Network,
         zero_reference: Sequence[ZeroReferenceLoss] | None = None,
         bright: bool = True,
+        optimizer: OptimizerCallable = lambda p: Adam(p, lr=1e-4, weight_decay=1e-4),
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
+        super().__init__(optimizer=optimizer, **shared)
         if not isinstance(network, Explains):
             raise ValueError(
                 f"{type(network).__name__} tells no maps by which it enhances: take a network that does, such as "

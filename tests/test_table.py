@@ -4,6 +4,7 @@ import csv
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from command_line import place, refused
@@ -47,7 +48,7 @@ def test_every_committed_run_can_be_read_and_has_its_key():
     keys = read_keys()
     for result in results:
         known = [at for name, at in keys.items() if name.split()[0] == result.experiment]
-        mine = {key for at in known for key in (at.key, *at.earlier)}
+        mine = {key for at in known for key in (*at.current, *at.earlier)}
         assert not known or result.key in mine, f"{result.path} bears no key of {result.experiment}"
 
 
@@ -70,6 +71,28 @@ def test_the_keys_are_of_todays_yamls():
 def test_an_earlier_key_that_is_another_rows_today_is_dropped():
     keys = {"a": Known("new", "1", ("old", "older")), "a x=1": Known("old", "1")}
     assert table_keys.apart(keys) == {"a": Known("new", "1", ("older",)), "a x=1": Known("old", "1")}
+
+
+def test_a_key_by_another_default_is_kept_as_good_as_todays():
+    before = Known("old", "1", ("older",), ("other",))
+    assert table_keys.with_key(before, "new", "1", same=True) == Known("new", "1", ("older",), ("other", "old"))
+    assert table_keys.with_key(before, "new", "2") == Known("new", "2", ("older", "old", "other"))
+    assert table_keys.with_key(before, "old", "2") == Known("old", "2", ("older",), ("other",))
+    assert table_keys.with_key(before, "other", "1", same=True).current == ("other", "old")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--same"], "--same is of rows that are named"),
+        (["--same", "gan/dcgan_digits"], "YAML of gan/dcgan_digits has"),
+    ],
+)
+def test_as_good_as_todays_are_no_keys_of_another_yaml(words, message, monkeypatch):
+    other = {name: replace(at, yaml="another") for name, at in read_keys().items()}
+    monkeypatch.setattr(table_keys, "read_keys", lambda: other)
+    with pytest.raises(UserError, match=message):
+        table_keys.main(words)
 
 
 def test_keys_of_named_rows_alone(monkeypatch):

@@ -1,6 +1,7 @@
 """Laws of which run fills which cell: settings by key, length, seed, and what is said of the rest."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from table_records import PROTOCOL, STARTED, commit, cut_off, known, read, record, table, wanting, write
@@ -111,6 +112,13 @@ def test_an_earlier_key_is_stale_and_yields_to_todays(tmp_path):
     commit(tmp_path / "results", "new", fid=4.0)
     line, said = only(read(tmp_path, keys=known("now", "then")))
     assert (line.figures[0].values, line.marks, said) == ((4.0,), [], [])
+
+
+def test_a_key_of_the_same_settings_is_not_stale(tmp_path):
+    commit(tmp_path / "results", "old", fid=5.0, key="then")
+    keys = {name: replace(at, same=("then",)) for name, at in known("now").items()}
+    line, said = only(read(tmp_path, keys=keys))
+    assert (line.figures[0].values, line.marks, said) == ((5.0,), [], [])
 
 
 def test_keys_that_are_older_than_the_yaml_are_said(tmp_path):

@@ -84,7 +84,7 @@ class PSGANGenerator(TextureGenerator):
         side: int = 6,
         local: int = 30,
         shared: int = 60,
-        waves: int = 3,
+        waves: int = 6,
         hidden: int = 50,
         widths: Sequence[int] = (512, 256, 128, 64),
         channels: int = 3,
