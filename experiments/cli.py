@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from experiments.commands import COMMANDS
-from experiments.errors import AtelierError, UserError, did_you_mean, report
+from experiments.errors import AtelierError, InterruptedRunError, UserError, did_you_mean, of_the_system, report
 
 HELP = ("-h", "--help", "help")
 
@@ -27,10 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except AtelierError as error:
         return report(error)
+    except OSError as error:  # a place that was sound when the command began: its disk is full, or it has gone
+        return report(of_the_system(error))
     except SystemExit as leaving:  # jsonargparse's --print_config, and Lightning after Ctrl-C
         return leaving.code if isinstance(leaving.code, int) else 1
     except KeyboardInterrupt:
-        return 130
+        return report(InterruptedRunError("interrupted"))
 
 
 @contextmanager

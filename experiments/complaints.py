@@ -26,6 +26,7 @@ NO_CLASS = re.compile(r"module '([^']+)' has no attribute '([^']+)'")
 NO_MODULE = re.compile(r"No module named '([^']+)'")
 NOT_SUBCLASS = re.compile(r"Import path(?: \S+)? does not correspond to a subclass of (\w+)")
 EXPECTED = re.compile(r"Expected an? (?!path\b)(?!<class 'NoneType'>)(.+?)(?=\. Got value: |\n|$)")
+WHOLE = re.compile(r"^ *Given value: (\[.*\])$", re.MULTILINE)  # of which a complaint names one element
 GIVEN = re.compile(r"(?:Got value|Given value): (.+?)(?=\. Got value: |\n|$)")
 SUBTYPES = re.compile(r"Subtypes: \[(.+)\]")
 
@@ -129,7 +130,7 @@ def wrong_type(message: str) -> str | None:
     leaf = message[keys[-1].end() :]
     union = SUBTYPES.search(leaf)
     kinds = pretty(union[1] if union else expected[1])
-    given = GIVEN.search(leaf)
+    given = (WHOLE.search(leaf) if union else None) or GIVEN.search(leaf)
     value = given[1].strip() if given else ""
     shown = "null" if value == "None" else repr(value)
     advice = f": {meant}" if (meant := nearest_class(union[1] if union else expected[1], value)) else ""
@@ -165,7 +166,8 @@ def pretty(types: str) -> str:
     """``<class 'int'>, <class 'NoneType'>`` as ``int or null``."""
     choices = ", ".join(re.findall(r"Literal\[(.+?)\]", types))
     names = [kind.split(".")[-1] for kind in re.findall(r"<class '([^']+)'>", types)]
-    parts = [*(name for name in names if name != "NoneType"), *([choices] if choices else [])]
+    lists = [f"a list of {kind.split('.')[-1]}" for kind in re.findall(r"\blist\[([\w.]+)\]", types)]
+    parts = [*(name for name in names if name != "NoneType"), *lists, *([choices] if choices else [])]
     parts += ["null"] if "NoneType" in names else []
     return " or ".join(dict.fromkeys(parts)) if parts else types
 
@@ -182,7 +184,8 @@ def absent_class(found: re.Match[str]) -> str:
 
 def absent_module(found: re.Match[str]) -> str:
     """For a class path whose module cannot be imported."""
-    advice = did_you_mean(found[1], MODULES, "write class_path as package.module.Class")
+    own = "a file of your own is looked for in the working directory and along PYTHONPATH"
+    advice = did_you_mean(found[1], MODULES, own if "." not in found[1] else "write class_path as package.module.Class")
     return f"names the module {found[1]}, which cannot be imported: {advice}"
 
 

@@ -78,6 +78,14 @@ def memory_is_full(error: BaseException) -> bool:
     return of_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
+def of_the_system(error: OSError) -> RunError:
+    """What the command line says of an ``error`` that no command has made a sentence of."""
+    said = "the disk is full: make room, or give another --out" if disk_is_full(error) else sentence_of(error)
+    failed = RunError(said)
+    failed.__cause__ = error
+    return failed
+
+
 def sentence_of(error: BaseException) -> str:
     """What ``error`` says; what the system says of a file names that file."""
     if isinstance(error, OSError) and error.strerror:

@@ -23,7 +23,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from experiments.cell_key import cell_key
 from experiments.complaints import arguments_of, broken_file, explain, refusal
-from experiments.errors import UserError, sentence_of
+from experiments.errors import UserError, disk_is_full, of_the_system, sentence_of
 from experiments.house import HOUSE, SCORES, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
 from experiments.optimizers import spelt_out
@@ -209,14 +209,7 @@ class AtelierCLI(LightningCLI):
         settings["plugins"] = plugins(as_list(settings["plugins"]), settings["sync_batchnorm"])
         settings["default_root_dir"] = str(root)
         with users_mistakes(TypeError):
-            try:
-                return L.Trainer(**settings)
-            except MisconfigurationException as error:
-                if NO_GPU not in str(error):
-                    raise
-                raise UserError(
-                    f"trainer.accelerator is {settings['accelerator']}, and there is none here: leave it out"
-                ) from error
+            return L.Trainer(**settings)
 
 
 USERS = (ValueError, OSError, MisconfigurationException, ModuleNotFoundError)  # mistakes to mend in the configuration
@@ -232,6 +225,10 @@ def users_mistakes(*more: type[Exception]) -> Iterator[None]:
         yield
     except Exception as error:
         cause = refusal(error)
+        if isinstance(cause, OSError) and disk_is_full(cause):
+            raise of_the_system(cause) from error
+        if NO_GPU in str(cause):
+            raise UserError("trainer.accelerator is gpu, and there is none here: leave it out") from error
         if isinstance(cause, (*USERS, *more)) or NEGATIVE in str(cause):
             raise UserError(sentence_of(cause)) from error
         raise cause from None

@@ -58,7 +58,7 @@ def matte(argv: Sequence[str]) -> int:
     pictures = TRIMAPS.beside(found, request.own["--trimap"], out, with_trimap)
     ground = background(request.own["--background"]) if "--background" in request.own else None
     module = find_module(request)
-    work(pictures, partial(write, module, ground), out, module.device)
+    work(pictures, partial(write, module, ground), out, module.device, "matted")
     return 0
 
 

@@ -26,7 +26,7 @@ class Done:
     """What has been done so far.
 
     Attributes:
-        pictures: restored.
+        pictures: how many.
         pixels: of the results.
         faults: files that gave no result.
         lost: what results lack of their files: of which files.
@@ -38,29 +38,36 @@ class Done:
     lost: dict[str, list[str]] = field(default_factory=dict)
 
 
-def work(pictures: Pictures, write: Write, out: Path, device: torch.device) -> None:
+def work(pictures: Pictures, write: Write, out: Path, device: torch.device, verb: str = "restored") -> None:
     """``write`` the results of ``pictures`` into the folder ``out``, and say where they are and what it took.
+
+    Args:
+        pictures: to be done.
+        write: does one.
+        out: of the results.
+        device: on which.
+        verb: what they are when they are done.
 
     Raises:
         UserError: not one was done.
         RunError: the disk or the memory is full.
     """
     start = time.perf_counter()
-    done = all_of(pictures, write, out)
-    for line in summary(done, time.perf_counter() - start, out, device):
+    done = all_of(pictures, write, out, verb)
+    for line in summary(done, verb, time.perf_counter() - start, out, device):
         say(line)
 
 
-def all_of(pictures: Pictures, write: Write, out: Path) -> Done:
+def all_of(pictures: Pictures, write: Write, out: Path, verb: str) -> Done:
     """One picture after the other.
 
     Raises:
-        UserError: not one was restored.
+        UserError: not one was done.
         RunError: the disk or the memory is full.
     """
     done, several = Done(), len(pictures.numbers) > 1
     made: dict[Path, str] = {}
-    progress = Progress(pictures.title, len(pictures.numbers), "images restored")
+    progress = Progress(pictures.title, len(pictures.numbers), f"images {verb}")
     for place, index in enumerate(pictures.numbers, 1):
         name = pictures.name(index)
         target = (out / name).with_suffix(".png")
@@ -85,7 +92,7 @@ def all_of(pictures: Pictures, write: Write, out: Path) -> Done:
             progress.show(place)
     progress.end()
     if not done.pictures:
-        raise UserError(f"nothing was restored of {pictures.title}: {examples(done.faults)}")
+        raise UserError(f"nothing was {verb} of {pictures.title}: {examples(done.faults)}")
     return done
 
 
@@ -110,7 +117,7 @@ def counting(progress: Progress) -> Callable[[], None]:
     return lambda: progress.show(next(done))
 
 
-def summary(done: Done, seconds: float, out: Path, device: torch.device) -> Iterator[str]:
+def summary(done: Done, verb: str, seconds: float, out: Path, device: torch.device) -> Iterator[str]:
     """What was done, and what it took."""
     for what, names in done.lost.items():
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
@@ -122,7 +129,7 @@ def summary(done: Done, seconds: float, out: Path, device: torch.device) -> Iter
         peak += f" and {torch.cuda.max_memory_allocated(device) / 2**20:,.0f} MB of the device"
     megapixels = done.pixels / 1e6
     yield (
-        f"{done.pictures} of {done.pictures + len(done.faults)} images restored: {megapixels:,.1f} megapixels in"
+        f"{done.pictures} of {done.pictures + len(done.faults)} images {verb}: {megapixels:,.1f} megapixels in"
         f" {seconds:,.1f} s, {megapixels / seconds:,.2f} a second, {peak}"
     )
     yield show(out.resolve())

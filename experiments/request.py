@@ -10,6 +10,7 @@ from experiments.catalogue import DEFAULTS, find_experiment, find_file
 from experiments.errors import UserError, nearest
 
 FLAGS = ("--print_config", "--dry_run")  # options that take no value
+LARGEST = 2**63  # whole numbers are below it: torch takes no larger seeds
 MISSPELT = 0.8  # how near a word is to one of the command's own options that it was meant to be
 
 
@@ -84,6 +85,8 @@ def read_request(argv: Sequence[str], own: Sequence[str] = (), flags: Sequence[s
             request.own[name] = value
         elif name in ("--config", "-c"):
             request.configs.append(value)
+        elif value.lstrip().startswith("#"):  # which YAML reads as nothing at all
+            raise UserError(f"{name} is {value}, a comment in YAML: put it in quotes of its own, {name} '\"{value}\"'")
         else:
             request.overrides += [name, value]
     return request
@@ -117,6 +120,8 @@ def number(request: Request, name: str, least: int) -> int | None:
         return None
     if not text.isdecimal() or int(text) < least:
         raise UserError(f"{name} expects a whole number of at least {least}, got {text!r}")
+    if int(text) >= LARGEST:
+        raise UserError(f"{name} expects a whole number below 2^63, got {text!r}")
     return int(text)
 
 

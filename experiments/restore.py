@@ -82,9 +82,13 @@ def translate(argv: Sequence[str]) -> int:
         raise UserError(f"{type(found.network).__name__} enlarges pictures: `atelier restore` applies it")
     with users_mistakes():
         restorer = Restorer(found.network, found.reads, value_range=found.value_range)
-    torch.manual_seed(seed or 0)
+
+    def one(picture: Picture, path: Path, shown: str | None) -> Picture:
+        torch.manual_seed(seed or 0)  # a picture's noise does not hang on what was translated before it
+        return write(restorer, Tiling(None, 0), "--strip" in request.flags, picture, path, shown)
+
     say(f"{found.title}: {'pictures as they are' if size is None else f'pictures of {size} x {size} px'}")
-    work(pictures, partial(write, restorer, Tiling(None, 0), "--strip" in request.flags), out, restorer.device)
+    work(pictures, one, out, restorer.device, "translated")
     return 0
 
 

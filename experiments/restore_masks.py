@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.open_image import BadImageError
 from experiments.companions import Companions
 from experiments.errors import UserError
-from experiments.restore_pictures import Picture, Pictures, eight_bit
+from experiments.restore_pictures import Picture, Pictures, eight_bit, taken_by
 from lightning_modules.tools.filling import HoleFiller
 from lightning_modules.tools.restoration import Restorer
 from lightning_modules.tools.tiles import Tiling
@@ -77,10 +77,11 @@ def applied(picture: Picture, restorer: AnyRestorer, tiling: Tiling, progress: C
     """The restored pixels of ``picture``.
 
     Raises:
-        BadImageError: holes that the network cannot fill, and why.
+        BadImageError: a picture that the network does not take, or holes that it cannot fill, and why.
     """
     if isinstance(restorer, Restorer):
-        return restorer.picture(picture.pixels, tiling, progress)
+        with taken_by(type(restorer.network).__name__, picture):
+            return restorer.picture(picture.pixels, tiling, progress)
     assert picture.hole is not None
     try:
         return restorer.picture(picture.pixels, picture.hole)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from datamodules.functional.quantise import UNIT, ValueRange
+from experiments.catalogue import experiments
 from experiments.errors import UserError, nearest
 from experiments.lightning_cli import users_mistakes
-from experiments.look import Subject, bare_module, find_subject
+from experiments.look import Subject, bare_module, find_subject, lacks_weights
 from experiments.request import Request
 from experiments.restorers import load_restorer, restorer_names
 from experiments.weights import load_weights
@@ -75,7 +76,7 @@ def find_network(request: Request, command: str = "restore") -> Found:
         found = Found(network, card.reads, target)
     else:
         if not Path(target).exists() and "--ckpt" not in request.own:
-            raise unknown(target, shipped)
+            raise lacks_weights(command) if target in experiments() else unknown(target, shipped)
         found = of_run(find_subject(request, command), "--mask" in request.own)
     found = found.towards(request.own["--to"]) if "--to" in request.own else found
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -28,7 +28,7 @@ from datamodules.open_image import (
     quiet_pillow,
 )
 from datamodules.sources import Entry, FolderSource, Source
-from experiments.errors import UserError
+from experiments.errors import UserError, memory_is_full, one_line, sentence_of
 
 GREY = ("1", "L", "LA", "La")
 
@@ -233,6 +233,23 @@ def reserved(*paths: Path) -> Iterator[None]:
             stack.callback(_discard, path)
         yield
         stack.pop_all()
+
+
+@contextmanager
+def taken_by(name: str, picture: Picture) -> Iterator[None]:
+    """Say of ``picture`` that the network ``name``, asked in the block, does not take it, and why.
+
+    Raises:
+        BadImageError: it does not; what it says to too small a picture is a ValueError or a RuntimeError of torch.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if memory_is_full(error):
+            raise
+        H, W = picture.pixels.shape[2:]
+        why = one_line(sentence_of(error)).rstrip(".")
+        raise BadImageError(f"{name} takes no picture of {W} x {H} px: {why}") from error
 
 
 def _discard(path: Path) -> None:

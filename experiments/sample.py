@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from datamodules.functional.files import replacing
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning
 from experiments.look import Subject, bare_module, find_subject
@@ -63,8 +64,8 @@ def sample(argv: Sequence[str]) -> int:
     elif numbers["--interpolate"] is not None:
         written = animate(module, numbers["--interpolate"], classes, place(f"walk-{name}.webp"))
     elif numbers["--count"] is not None:
-        place(f"{name}-{0:05d}.png")
-        written = singles(module, numbers["--count"], classes, out, name)
+        files = [place(f"{name}-{i:05d}.png") for i in range(numbers["--count"])]
+        written = singles(module, files, classes, out)
     else:
         written = place(f"grid-{name}.png")
         save_png(grid(draw(module, GRID, classes)), written)
@@ -108,11 +109,11 @@ def draw(module: GenerativeModule, n: int, y: Tensor | None) -> Tensor:
     return module.sample(n, y if y is None else y.expand(n))
 
 
-def singles(module: GenerativeModule, n: int, y: Tensor | None, out: Path, name: str) -> Path:
-    """Write ``n`` PNGs, a block at a time; the first are the same whatever ``n`` is."""
-    for start in range(0, n, GRID):
-        for i, image in enumerate(draw(module, GRID, y)[: n - start]):
-            save_png(image, out / f"{name}-{start + i:05d}.png")
+def singles(module: GenerativeModule, files: Sequence[Path], y: Tensor | None, out: Path) -> Path:
+    """Write the PNGs ``files`` into ``out``, a block at a time; the first are the same however many there are."""
+    for start in range(0, len(files), GRID):
+        for file, image in zip(files[start:], draw(module, GRID, y), strict=False):
+            save_png(image, file)
     return out
 
 
@@ -148,8 +149,9 @@ def animate(module: GenerativeModule, latents: int, y: Tensor | None, path: Path
 
 def write_webp(frames: Sequence[Image.Image], path: Path) -> None:
     """Write ``frames`` as an endless animation."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, lossless=True)
+    options = {"save_all": True, "append_images": frames[1:], "duration": FRAME_MS, "loop": 0, "lossless": True}
+    with replacing(path) as file:
+        frames[0].save(file, format="WEBP", **options)
 
 
 def round_trip(z: Tensor, latent: Latent) -> Iterator[Tensor]:

@@ -22,7 +22,7 @@ from experiments.look import bare_module, find_subject
 from experiments.picture_round import work
 from experiments.request import Request, out_folder, read_request, real
 from experiments.restore import take_place
-from experiments.restore_pictures import Picture, eight_bit, find_pictures, read_image, reserved, save
+from experiments.restore_pictures import Picture, eight_bit, find_pictures, read_image, reserved, save, taken_by
 from experiments.train import say
 from experiments.weights import load_weights
 from lightning_modules.style_transfer import AdaptiveStyle
@@ -74,7 +74,7 @@ def stylise(argv: Sequence[str]) -> int:
     load_weights(module, subject.checkpoint)
     module.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     say(f"{subject.cli.config.experiment} ({subject.which}): {len(wanted.styles)} styles, strength {wanted.strength:g}")
-    work(pictures, partial(write, module, wanted), out, module.device)
+    work(pictures, partial(write, module, wanted), out, module.device, "stylised")
     return 0
 
 
@@ -136,7 +136,8 @@ def write(module: AdaptiveStyle, wanted: Wanted, picture: Picture, path: Path, s
         y = [from_uint8(style, UNIT).to(module.device) for style in styles]
         multiple = module.factor
         guide = None if picture.guide is None else mirrored(picture.guide, multiple).to(module.device)
-        made = module.transfer(mirrored(x, multiple), y, wanted.weights, wanted.strength, guide)
+        with taken_by(type(module).__name__, picture):
+            made = module.transfer(mirrored(x, multiple), y, wanted.weights, wanted.strength, guide)
         H, W = content.shape[2:]
         result = replace(picture, pixels=to_uint8(made[:, :, :H, :W].cpu(), UNIT))
         save(result, path)

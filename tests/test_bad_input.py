@@ -56,6 +56,10 @@ MISTAKES = {
     "fit tiny.yaml --data datamodule.digits.Digits": "did you mean datamodules?",
     "fit tiny.yaml --model.loss lightning_modules.losses.penalties.R1": "model.loss expects a kind of AdversarialLoss",
     # wrong types
+    "fit tiny.yaml --fidelity.labels [null]": "fidelity.labels expects str or a list of str or null, got '[None]'",
+    "fit tiny.yaml --fidelity.labels #ff0000,#00ff00": "a comment in YAML: put it in quotes",
+    "fit tiny.yaml --fidelity.labels [#ff0000,#00ff00]": 'give colours, in a YAML in quotes: ["#ff0000", "#00ff00"]',
+    "fit tiny.yaml --fidelity.labels []": "no colours are no palette",
     "fit tiny.yaml --data.batch_size two": "data.batch_size expects int, got 'two'",
     "fit tiny.yaml --model.generator.width 1.5": "model.generator.width expects int, got '1.5'",
     "fit tiny.yaml --model.d_optimizer.lr fast": "model.d_optimizer.lr expects float or Tensor, got 'fast'",

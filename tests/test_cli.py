@@ -211,6 +211,11 @@ def test_sample_draws_grids_singles_and_walks():
     assert main(["sample", str(run), "--count", "3", "--out", "three"]) == 0
     assert main(["sample", str(run), "--count", "5", "--out", "five"]) == 0
     assert main(["sample", str(run), "--count", "5", "--out", "five"]) == 2  # none is overwritten where --out is given
+    (Path("three") / "step4-seed0-00000.png").rename("kept.png")
+    held = {path: path.read_bytes() for path in Path("three").iterdir()}
+    assert main(["sample", str(run), "--count", "3", "--seed", "0", "--out", "three"]) == 2  # though the first is free
+    assert {path: path.read_bytes() for path in Path("three").iterdir()} == held
+    Path("kept.png").rename(Path("three") / "step4-seed0-00000.png")
     three, five = sorted(Path("three").iterdir()), sorted(Path("five").iterdir())
     assert [p.name for p in three] == [f"step4-seed0-{i:05d}.png" for i in range(3)]
     assert [p.read_bytes() for p in three] == [p.read_bytes() for p in five[:3]]

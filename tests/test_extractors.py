@@ -243,15 +243,28 @@ def test_what_ones_own_extractor_saw_is_seen_again_by_the_next_process(
     assert fid() == pytest.approx(before, abs=1e-6)
 
 
+class Demanding(Halves):
+    """Made with more than a path."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__()
+
+
 @pytest.mark.parametrize(
     ("class_path", "said"),
     [
         ("nowhere.Halves", "no module for the extractor nowhere.Halves"),
         (f"{__name__}.Hlves", "is no class of an Extractor"),
         ("torch.nn.Linear", "is no class of an Extractor"),
+        (f"{__name__}.Demanding", "Demanding is made without arguments, or with the path of its weights alone"),
+        ("broken_extractor.Any", "broken_extractor.py, line 1: "),
     ],
 )
-def test_a_class_path_that_leads_to_no_extractor_costs_one_sentence(class_path: str, said: str) -> None:
+def test_a_class_path_that_leads_to_no_extractor_costs_one_sentence(
+    class_path: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_extractor.py").write_text("def f(:\n")
     with pytest.raises(ValueError, match=re.escape(said)) as error:
         load_extractor(class_path)
     assert "\n" not in str(error.value)

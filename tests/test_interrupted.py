@@ -1,11 +1,12 @@
-"""Ctrl-C ends a training with exit code 130 and one sentence that says how to go on, wherever it comes."""
+"""Ctrl-C ends a command with exit code 130 and one sentence, a training's says how to go on, wherever it comes."""
 
 import json
 import signal
 
 import pytest
-from command_line import files, place, runs
+from command_line import files, fit, place, runs
 
+from experiments import sample
 from experiments.cli import main
 from experiments.train import Opening
 
@@ -54,4 +55,14 @@ def test_before_training_nothing_is_kept(capfd, monkeypatch):
     press(monkeypatch, "on_fit_start", 0)
     assert main(["fit", "tiny.yaml"]) == 130
     assert capfd.readouterr().err == "atelier: interrupted: training had not begun, nothing is kept.\n"
+    assert files() == before
+
+
+def test_other_commands_say_that_they_were_interrupted(capfd, monkeypatch):
+    run = str(fit())
+    before = files()
+    monkeypatch.setattr(sample, "draw", lambda *_: signal.raise_signal(signal.SIGINT))
+    capfd.readouterr()
+    assert main(["sample", run]) == 130
+    assert capfd.readouterr().err == "atelier: interrupted.\n"
     assert files() == before

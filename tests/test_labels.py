@@ -77,7 +77,7 @@ def test_a_family_of_one_way_has_no_labels_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("facade", "there is no palette 'facade': name facades, or give the colours as #rrggbb"),
+        ("facade", "there is no palette 'facade': name facades, or give colours, in a YAML in quotes"),
         (["#000000"], "#000000 are no palette: give two colours or more, each another"),
         (["red", "#ff0000"], "red, #ff0000 are no palette"),
         (["black", "#12345g"], "'#12345g' is no colour of a palette: write it as #rrggbb"),

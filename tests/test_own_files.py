@@ -51,6 +51,11 @@ def test_a_mistake_in_a_file_of_ones_own_is_told_of_that_file(code, named, capfd
     assert OWN_FILES[code].format(Path.cwd()) in refused(capfd, "fit", "tiny.yaml", *options)
 
 
+def test_a_file_of_ones_own_that_lies_elsewhere_is_missed_by_name(capfd):
+    said = refused(capfd, "fit", "tiny.yaml", "--model.generator", "nowhere.Mine")
+    assert "nowhere, which cannot be imported: a file of your own is looked for in the working directory" in said
+
+
 @pytest.mark.parametrize("at", [".", "elsewhere"])
 def test_pictures_of_ones_own_lie_below_the_data_or_in_the_working_directory(at, monkeypatch):
     monkeypatch.setenv("ATELIER_DATA", str(Path("elsewhere").absolute()))

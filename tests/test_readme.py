@@ -18,6 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 LINES = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()]
 ATELIER = [shlex.split(line, comments=True) for line in LINES if line.startswith("atelier ")]
+INLINE = [shlex.split(words) for words in sorted(set(re.findall(r"`(atelier [a-z][^`]*)`", README)))]
 
 
 def test_make_has_the_targets_that_the_readme_names():
@@ -34,12 +35,13 @@ def test_a_fit_command_parses(words, capsys):
     assert "class_path: lightning_modules.gan.GAN" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", ATELIER, ids=" ".join)
+@pytest.mark.parametrize("words", [*ATELIER, *INLINE], ids=" ".join)
 def test_a_command_and_its_options_are_known(words):
     command = COMMANDS[words[1]]
     for word in words[2:]:
         key = word.removeprefix("--").split(".")[0]
-        assert not word.startswith("--") or f"--{key}" in command.usage or f"--{key}." in command.usage
+        of_configuration = key in ("model", "data", "trainer") and "--print_config" in command.usage
+        assert not word.startswith("--") or of_configuration or f"--{key}" in command.usage
 
 
 def test_the_example_yaml_builds(tmp_path):

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from experiments.cli import main
 from lightning_modules.networks.base import FeatureMaps, Network
+from lightning_modules.style_transfer import AdaptiveStyle
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -125,3 +126,20 @@ def test_another_family_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     noise("p.png", 8, 8, 0, 255)
     said = refused(capfd, "stylise", "run", "p.png", "--style", "p.png")
     assert "ReconstructionModule takes no style: give a run of AdaptiveStyle" in said
+
+
+def test_what_the_network_does_not_take_is_skipped_and_told(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adain()
+    noise("p.png", 8, 8, 0, 255)
+    noise("s.png", 12, 12, 0, 255)
+
+    def refusing(*_: object) -> Tensor:
+        raise RuntimeError("Output size is too small")
+
+    monkeypatch.setattr(AdaptiveStyle, "transfer", refusing)
+    assert main(["stylise", "run", "p.png", "--style", "s.png"]) == 2
+    said = capfd.readouterr().err
+    assert "atelier: nothing was stylised of p.png: p.png (AdaptiveStyle takes no picture of 8 x 8 px: " in said
+    assert "Traceback" not in said

@@ -71,6 +71,27 @@ def test_noise_is_of_the_seed():
     assert not np.array_equal(found[0], found[2])
 
 
+def test_noise_of_a_picture_is_the_same_alone_and_after_others():
+    for name in ("a", "b"):
+        put(noise(64, 64, 3), f"both/{name}.png")
+    folder = str(run(UNET, ALONE, network={"depth": 6, "width": 2}))
+    assert main(["translate", folder, "both", "--out", "both-made"]) == 0
+    assert main(["translate", folder, "both/b.png", "--out", "alone"]) == 0
+    assert np.array_equal(opened("both-made/b.png"), opened("alone/b.png"))
+
+
+def test_a_picture_too_small_for_the_network_is_skipped(capfd):
+    put(noise(1, 1, 3), "some/a.png")
+    put(noise(20, 20, 3), "some/b.png")
+    kind = "lightning_modules.networks.translator.Translator"
+    folder = str(run(kind, ALONE, network={"blocks": 1, "width": 2}))
+    assert main(["translate", folder, "some"]) == 0
+    assert opened("translated/b.png").shape == (20, 20, 3)
+    said = capfd.readouterr().out
+    assert "skipped a.png: Translator takes no picture of 1 x 1 px: " in said
+    assert "1 of 2 images" in said
+
+
 def test_mistakes_are_one_sentence(capfd):
     put(noise(20, 20, 3))
     folder = str(run("Brighter", ALONE))
@@ -80,6 +101,8 @@ def test_mistakes_are_one_sentence(capfd):
         (folder, "a.png", "--size", "0"): "--size",
         (folder, "a.png", "--to", "y"): "--to is y: this network makes x",
         (folder, "a.png", "--tile", "3"): "--tile",
+        (folder, "a.png", "--seed", str(2**64)): "--seed expects a whole number below 2^63",
+        ("pix2pix/pix2pix_facades128", "a.png"): "`atelier translate EXPERIMENT --ckpt FILE`",
         (str(run("Twice", FAMILY, "twice")), "a.png"): "Twice enlarges pictures: `atelier restore` applies it",
     }.items():
         assert sentence in refused(capfd, "translate", *words)

@@ -188,10 +188,17 @@ def _class_at(class_path: str, weights: str | None) -> Extractor:
         raise ValueError(
             f"There is no module for the extractor {class_path} ({error}): mend its class_path."
         ) from error
+    except SyntaxError as error:
+        raise ValueError(f"{error.filename}, line {error.lineno}: {error.msg}") from error
     if not (isinstance(found, type) and issubclass(found, Extractor)):
         raise ValueError(f"{class_path} is no class of an Extractor (lightning_modules.metrics.base): name one.")
     make: Callable[..., Extractor] = found
-    return make() if weights is None else make(weights)
+    try:
+        return make() if weights is None else make(weights)
+    except TypeError as error:
+        raise ValueError(
+            f"{class_path} is made without arguments, or with the path of its weights alone, and refuses: {error}"
+        ) from error
 
 
 def _own_extractor(name: str, path: Path) -> ClassifierExtractor:

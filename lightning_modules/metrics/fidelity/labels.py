@@ -42,7 +42,8 @@ class Palette:
     def __post_init__(self) -> None:
         rgb = [_rgb(colour) for colour in self.colours]
         if len(rgb) < 2 or len(set(rgb)) < len(rgb):
-            raise ValueError(f"{', '.join(self.colours)} are no palette: give two colours or more, each another")
+            given = ", ".join(self.colours) or "no colours"
+            raise ValueError(f"{given} are no palette: give two colours or more, each another")
 
     @property
     def rgb(self) -> Tensor:
@@ -72,7 +73,10 @@ def find_palette(given: str | Sequence[str]) -> Palette:
     if not isinstance(given, str):
         return Palette(f"{len(given)}colours", tuple(given))
     if given not in PALETTES:
-        raise ValueError(f"there is no palette {given!r}: name {', '.join(PALETTES)}, or give the colours as #rrggbb")
+        known = ", ".join(PALETTES)
+        raise ValueError(
+            f'there is no palette {given!r}: name {known}, or give colours, in a YAML in quotes: ["#ff0000", "#00ff00"]'
+        )
     return Palette(given, PALETTES[given])
 
 
