@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import Augmentation
+from datamodules.functional.colour import GREY
 from datamodules.functional.quantise import ValueRange
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of R, G and B as they are stored
 
 
 class ColourJitter(Augmentation):
@@ -89,7 +88,7 @@ def adjust_hue(x: Tensor, turn: Tensor) -> Tensor:
 def luma(x: Tensor) -> Tensor:
     """The luma of RGB ``x`` [N, 3, H, W]: [N, 1, H, W]."""
     red, green, blue = x.split(1, dim=1)
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    return GREY[0] * red + GREY[1] * green + GREY[2] * blue
 
 
 class Dequantise(Augmentation):

@@ -15,6 +15,7 @@ from lightning_modules.losses.style import FeatureTerm, Maps, StyleTerm
 from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import FeatureMaps
 from lightning_modules.one_player import OnePlayerModule
+from lightning_modules.restoring import centre
 
 SHOWN, SIDE = 8, 192  # rows of a picture at most, and px of each square in it
 
@@ -131,6 +132,4 @@ class Styling(OnePlayerModule):
 def square(image: Tensor, side: int) -> Tensor:
     """The middle square of ``image`` [1, C, H, W], resized to ``side`` px for a look at it."""
     S = min(image.shape[2:])
-    top, left = ((length - S) // 2 for length in image.shape[2:])
-    cut = image[:, :, top : top + S, left : left + S]
-    return interpolate(cut, (side, side), mode="bilinear", antialias=True).clamp(0, 1)
+    return interpolate(centre(image, S, S), (side, side), mode="bilinear", antialias=True).clamp(0, 1)

@@ -13,8 +13,9 @@ _STUDIO_UNIT = 255_000
 # Cb and Cr = 128 + (...) / 255, in [16, 240], likewise.
 _CB = (-37_797, -74_203, 112_000)
 _CR = (112_000, -93_786, -18_214)
-# Full range, 0.299 R + 0.587 G + 0.114 B, in 1 / 2^16 as Pillow has it.
-_FULL = (19_595, 38_470, 7_471)
+# Full range, of R, G and B; and in 1 / 2^16, as Pillow has it.
+GREY = (0.299, 0.587, 0.114)
+GREY_16 = (19_595, 38_470, 7_471)
 
 
 def luma8(image: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ def full_luma8(image: Tensor) -> Tensor:
     """
     if is_grey(image):
         return image
-    return ((_weighted(image, _FULL) + 2**15) >> 16).to(torch.uint8)
+    return ((_weighted(image, GREY_16) + 2**15) >> 16).to(torch.uint8)
 
 
 def ycbcr(image: Tensor) -> Tensor:

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, l1_loss, pad
 
+from datamodules.functional.colour import GREY
 from lightning_modules.losses.terms import WeightedTerm
-
-GREY = (0.299, 0.587, 0.114)  # of R, G, B, full range: ITU-R BT.601
 
 
 class Layers(NamedTuple):

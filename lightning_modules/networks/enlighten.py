@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
+from datamodules.functional.colour import GREY_16
 from lightning_modules.networks.base import Network
 from lightning_modules.networks.init import DCGAN, Initialiser
 from lightning_modules.networks.unet import SLOPE, Norm, norm_layer
-
-GREY = (19_595, 38_470, 7_471)  # of R, G, B, in 1 / 2^16: ITU-R BT.601, so that white is 1 to the last bit
 
 
 class EnlightenUNet(Network):
@@ -79,7 +78,8 @@ class EnlightenUNet(Network):
 
 def darkness(y: Tensor) -> Tensor:
     """1 - grey(``y``), [N, 1, H, W] of [N, 3, H, W] in [0, 1]: 0 where it is white, 1 where it is black."""
-    weights = torch.tensor(GREY, dtype=y.dtype, device=y.device)[:, None, None] / 2**16
+    # in 1 / 2^16, so that white is 1 to the last bit
+    weights = torch.tensor(GREY_16, dtype=y.dtype, device=y.device)[:, None, None] / 2**16
     return 1 - (y * weights).sum(1, keepdim=True)
 
 

@@ -7,12 +7,12 @@ histogram equalisation (Gonzalez and Woods, "Digital image processing", section 
 import torch
 from torch import Tensor
 
+from datamodules.functional.colour import GREY
 from lightning_modules.networks.base import Network
 
 LEVELS = 256
 HALVINGS = 40  # of the interval that holds the exponent: far below float32's precision
 STEEPEST = 6.0  # log2 of the largest exponent
-LUMA = (0.299, 0.587, 0.114)  # of R, G, B, full range: ITU-R BT.601
 
 
 class Gamma(Network):
@@ -75,7 +75,7 @@ class Equalise(Network):
         """``y`` [N, C, H, W] in [0, 1], equalised at 256 levels."""
         if not self.luma or y.shape[1] == 1:
             return equalised(y)
-        weights = torch.tensor(LUMA, dtype=y.dtype, device=y.device).view(1, 3, 1, 1)
+        weights = torch.tensor(GREY, dtype=y.dtype, device=y.device).view(1, 3, 1, 1)
         before = (y * weights).sum(1, keepdim=True)
         ratio = equalised(before) / before.clamp_min(1 / (2 * LEVELS))
         return (y * ratio).clamp(0, 1)

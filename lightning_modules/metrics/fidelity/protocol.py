@@ -10,14 +10,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from datamodules.functional.colour import full_luma8, luma, luma8
+from datamodules.functional.colour import GREY, full_luma8, luma, luma8
 from datamodules.functional.quantise import check_unit, to_uint8
 from lightning_modules.metrics.protocol import Plain
 
 Colour = Literal["rgb", "grey", "y8", "y", "y8_full"]
 PEAK = 255.0
-
-GREY = (0.299, 0.587, 0.114)  # of R, G, B, as the mean is taken to which images are aligned
 
 _COLOURS: dict[str, Callable[[Tensor], Tensor]] = {
     "rgb": lambda image: image,
