@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -11,6 +12,8 @@ from datamodules.augment import Augmentation
 from datamodules.functional.quantise import ValueRange, from_uint8
 from datamodules.memory import LabelledSet
 from datamodules.stream import Batch, IndexedBatch, ItemSet, StreamDataModule
+
+EMBEDDED = "embedded"  # a folder that is everywhere
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ def data_root(root: str | None) -> Path:
 
 
 def below(root: Path, name: str) -> Path:
-    """``name`` below ``root``; where nothing is there and something of the working directory bears it, that."""
+    """``name`` below ``root``; where nothing is there and something of the working directory bears it, that.
+
+    ``embedded/china.jpg`` and ``embedded/flower.jpg`` are scikit-learn's two photographs, 640 x 427 px.
+    """
     place = root / name
+    if Path(name).parts[:1] == (EMBEDDED,) and not place.exists() and not Path(name).exists():
+        found = find_spec("sklearn")  # which imports nothing
+        assert found is not None
+        assert found.origin is not None
+        return Path(found.origin).parent / "datasets" / "images" / Path(name).relative_to(EMBEDDED)
     return Path(name) if Path(name).exists() and not place.exists() else place

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 from command_line import place, refused
 from PIL import Image
 
 from datamodules.base import below
+from datamodules.damage import Noise
 from datamodules.denoising import NoisyImages
 from datamodules.photo import Photo
+from datamodules.single_image import SingleImage
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -67,6 +70,22 @@ def test_pictures_of_ones_own_lie_below_the_data_or_in_the_working_directory(at,
     assert len(noisy.pairs()[0].pairs) == 1
     assert noisy.training_pairs()[1][0].x.shape == (1, 1, 16, 16)
     assert np.array_equal(Photo("mine/a.png").photo[0].permute(1, 2, 0), pixels)
+
+
+def test_two_photographs_are_there_without_any_data():
+    for name in ("china", "flower"):
+        data = SingleImage(f"embedded/{name}.jpg", Noise(25), crop=64)
+        x, y = data.pairs()[0].pairs[0]
+        assert x.shape == y.shape == (1, 3, 64, 64)
+        assert x.std() > 0.05
+    assert Photo("embedded/flower.jpg", side=64).photo.shape[2] == 64
+    own = Path("embedded/china.jpg")
+    assert below(Path("data"), str(own)).is_relative_to(Path(sklearn.__file__).parent)
+    own.parent.mkdir()
+    own.touch()
+    assert below(Path("data"), str(own)) == own
+    with pytest.raises(FileNotFoundError, match=r"chin\.jpg"):
+        SingleImage("embedded/chin.jpg", Noise(25)).pairs()
 
 
 def test_what_lies_below_the_data_comes_first():
