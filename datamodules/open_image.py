@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -67,8 +68,13 @@ def is_16_bit_grey(image: Image.Image) -> bool:
 
 def has_low_bytes(image: Image.Image) -> bool:
     """Whether the file of ``image``, of which nothing is decoded yet, has 16 bits a channel, of colour or grey."""
-    raw = repr(image.tile) if isinstance(image, ImageFile.ImageFile) else ""  # the decoder's mode: what the file has
-    return is_16_bit_grey(image) or ";16" in raw
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []  # the decoder's mode: what the file has
+    return is_16_bit_grey(image) or ";16" in repr(tiles) or any(is_deep_ppm(tile) for tile in tiles)
+
+
+def is_deep_ppm(tile: tuple[Any, ...]) -> bool:
+    """Whether what is to be decoded are levels of a PPM file beyond 255: its decoder is told the largest one."""
+    return tile[0].startswith("ppm") and isinstance(tile[3], tuple) and tile[3][1] > 255  # of bits it is told a word
 
 
 def may_be_turned(image: Image.Image) -> bool:

@@ -6,6 +6,7 @@ It imports no torch. Runs are ranked by one score alone, and only those that hav
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from datamodules.functional.files import replacing
@@ -160,7 +161,7 @@ def costed(result: Result, name: str, per: float) -> str:
 
 def plain(value: float, digits: int) -> str:
     """``value`` with so many digits and, if it has more, all before the point: never in powers of ten."""
-    return f"{value:.0f}" if value >= 10**digits else f"{value:.{digits}g}"
+    return f"{value:.0f}" if value >= 10**digits else f"{Decimal(f'{value:.{digits}g}'):f}"
 
 
 def scores_of(column: ScoreColumn, place: int, with_best: bool) -> list[str]:

@@ -46,7 +46,7 @@ def explain(message: str, options: Iterable[str]) -> str:
     return wrong_type(message) or one_line(message)
 
 
-DOTTED = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.[A-Za-z_]\w*\b")
+NAMED_CLASS = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.[A-Z]\w*\b")  # and not train.ckpt, which is no code
 
 
 def broken_file(texts: Iterable[str]) -> str | None:
@@ -54,7 +54,7 @@ def broken_file(texts: Iterable[str]) -> str | None:
 
     jsonargparse's complaint is about the key that names it, or hides the file's mistake in the middle of a dump.
     """
-    for module in dict.fromkeys(name for text in texts for name in DOTTED.findall(text)):
+    for module in dict.fromkeys(name for text in texts for name in NAMED_CLASS.findall(text)):
         first = module.split(".")[0]
         if not (Path(f"{first}.py").is_file() or Path(first).is_dir()):
             continue

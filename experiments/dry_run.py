@@ -15,7 +15,7 @@ from experiments.half_precision import warning
 from experiments.house import HOUSE
 from experiments.lightning_cli import AtelierCLI, hush_lightning, users_mistakes
 from experiments.meter import Meter, networks
-from experiments.request import read_request
+from experiments.request import Request, read_request
 from experiments.train import say, sound
 from lightning_modules.callbacks.clock import Clock, CountsItsImages
 from lightning_modules.callbacks.progress import clock_time
@@ -57,9 +57,10 @@ def dry_run(argv: Sequence[str]) -> int:
     request = read_request(argv, own=("--resume",))
     if "--resume" in request.own:
         raise UserError("--dry_run is for a run that has not begun: leave out --resume, or give its experiment")
-    with torch.device("meta"):  # no memory, and nothing to be read: known where the data are absent, too
-        lines(sizes(sound(request)))
+    known = sizes_without_memory(request)
+    lines(known)
     cli = sound(request)
+    lines([] if known else sizes(cli))
     house = [cli.config_init[name] for name in HOUSE]
     scores = [callback for callback in house if isinstance(callback, Scores)]
     rehearsal = Rehearsal(cli.config_init.clock, scores)
@@ -84,6 +85,15 @@ def dry_run(argv: Sequence[str]) -> int:
             ) from error
     lines(report(cli, trainer, rehearsal))
     return 0
+
+
+def sizes_without_memory(request: Request) -> list[tuple[str, str]]:
+    """``sizes`` before anything is read, known where the data are absent, too; none where that is not to be had."""
+    try:
+        with torch.device("meta"):
+            return list(sizes(sound(request)))
+    except (RuntimeError, TypeError):  # a constructor that reads numbers, which tensors on meta have none of
+        return []
 
 
 def lines(found: Iterable[tuple[str, str]]) -> None:

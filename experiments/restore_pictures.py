@@ -29,6 +29,7 @@ from datamodules.open_image import (
 )
 from datamodules.sources import Entry, FolderSource, Source
 from experiments.errors import UserError, memory_is_full, one_line, sentence_of
+from experiments.locks import taken
 
 GREY = ("1", "L", "LA", "La")
 
@@ -220,16 +221,17 @@ def side_by_side(left: Tensor, right: Tensor) -> Tensor:
 def reserved(*paths: Path) -> Iterator[None]:
     """Take the names ``paths`` for files that the block writes; none is left there if it fails.
 
-    An empty file is what a killed process has left of its own.
+    An empty file that nobody has locked is what a killed process has left of its own.
 
     Raises:
-        FileExistsError: something is there already.
+        FileExistsError: something is there already, or another process has taken the name.
     """
-    with ExitStack() as stack:
+    with ExitStack() as locks, ExitStack() as stack:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not (path.is_file() and path.stat().st_size == 0):
+            if not _is_left_over(path, locks):
                 path.open("xb").close()
+                _lock(path, locks)
             stack.callback(_discard, path)
         yield
         stack.pop_all()
@@ -250,6 +252,17 @@ def taken_by(name: str, picture: Picture) -> Iterator[None]:
         H, W = picture.pixels.shape[2:]
         why = one_line(sentence_of(error)).rstrip(".")
         raise BadImageError(f"{name} takes no picture of {W} x {H} px: {why}") from error
+
+
+def _is_left_over(path: Path, locks: ExitStack) -> bool:
+    return path.is_file() and path.stat().st_size == 0 and _lock(path, locks) and path.stat().st_size == 0
+
+
+def _lock(path: Path, locks: ExitStack) -> bool:
+    try:
+        return locks.enter_context(taken(path))
+    except OSError:  # no locks here: then whatever is there may be somebody's
+        return False
 
 
 def _discard(path: Path) -> None:

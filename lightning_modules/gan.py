@@ -32,7 +32,7 @@ class GAN(AdversarialModule, JudgedModule):
 
     Raises:
         ValueError: ``share_fakes`` where the fakes of the two steps are not the same, or ``simultaneous`` without them
-            or where the players do not take turns one by one.
+            or where the players do not take turns one by one, or a regulariser asks G again in D's.
     """
 
     makes_of_noise = True
@@ -56,6 +56,8 @@ class GAN(AdversarialModule, JudgedModule):
             raise ValueError("share_fakes: D's fakes are G's whole batch: leave out g_batch_factor and micro_batch")
         if simultaneous and not (share_fakes and self.n_critic == self.n_gen == 1):
             raise ValueError("simultaneous: give share_fakes too, and leave n_critic and n_gen at 1")
+        if simultaneous and (asking := [term.name for term in self.regularisers if term.asks_g]):
+            raise ValueError(f"simultaneous: in D's turn G has moved, and {asking[0]} asks it again: leave one out")
         self.g_batch_factor, self.share_fakes, self.simultaneous = g_batch_factor, share_fakes, simultaneous
         self._shared: Made | None = None  # the fakes of this step, from the first player's update to the second's
 

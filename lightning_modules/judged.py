@@ -94,12 +94,17 @@ class JudgedModule(TwoPlayerModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """The base's; D's clips its weights after each step where asked to."""
         optimizers = super().configure_optimizers()
-        if self.annealing is not None:
-            for rates in self._first_rates:
-                self.annealing.check_rates(rates)
         limit = self.weight_clip
         if limit is not None:
             optimizers[0].register_step_post_hook(lambda opt, *_: clip_weights(opt, limit))
+        return optimizers
+
+    def remember_rates(self, optimizers: list[Optimizer]) -> list[Optimizer]:
+        """The base's, of whichever players there are, all of which must be such as can be annealed."""
+        optimizers = super().remember_rates(optimizers)
+        if self.annealing is not None:
+            for rates in self._first_rates:
+                self.annealing.check_rates(rates)
         return optimizers
 
     def check_annealing(self, annealing: Annealing) -> None:

@@ -181,6 +181,7 @@ def test_a_score_is_better_on_the_side_that_every_table_says() -> None:
 
 def test_large_numbers_are_written_out() -> None:
     assert [plain(value, 4) for value in (0.0625, 700.032, 9999.4, 39999.6)] == ["0.0625", "700", "9999", "40000"]
+    assert [plain(value, 3) for value in (999.7, 5e-5)] == ["1000", "0.00005"]
 
 
 def test_settings_by_hand() -> None:

@@ -1,6 +1,7 @@
 """Laws of one image file: what becomes of each kind, and what is refused before or while it is decoded."""
 
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -92,6 +93,17 @@ def test_sixteen_bits_are_seen_whatever_is_cut_or_turned():
     assert (pixels[:, :, 1].tolist(), changes) == (cut, ("16 bits to 8",))
     with pytest.raises(BadImageError, match="16 bits a channel"):
         decode_whole(content)
+
+
+@pytest.mark.parametrize("largest", [255, 1023, 65535])
+def test_a_colour_file_of_netpbm_says_how_many_levels_it_has(largest):
+    levels = np.arange(12, dtype=np.uint8 if largest == 255 else ">u2").tobytes()
+    _, changes = Decoding(2)(f"P6 2 2 {largest}\n".encode() + levels)
+    plain = f"P3 2 2 {largest}\n{' '.join(map(str, range(12)))}\n".encode()
+    assert changes == Decoding(2)(plain).changes == (() if largest == 255 else ("16 bits to 8",))
+    with pytest.raises(BadImageError, match="16 bits a channel") if largest > 255 else nullcontext():
+        decode_whole(plain)
+    assert Decoding(2, 1)(b"P1 2 2\n0 1 1 0\n").pixels.tolist() == [[255, 0], [0, 255]]
 
 
 def test_a_single_photograph_stands_as_a_viewer_shows_it():

@@ -1,5 +1,6 @@
 """The dry run: operations and bytes derived by hand, the run's length and time, and nothing written."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -181,6 +182,20 @@ def test_parameters_of_a_preset_are_known_without_its_data(capsys):
         "D           ProjectionDiscriminator, 2,415,170 parameters",
     ]
     assert "cifar-10-batches-py" in told.err
+
+
+def test_a_network_whose_constructor_reads_numbers_is_known_once_it_is_made(capsys):
+    Path("own.py").write_text("""
+import torch
+from lightning_modules.networks.dcgan import DCGANGenerator
+
+class Own(DCGANGenerator):
+    def __init__(self):
+        super().__init__(8, 1, z_dim=4, width=[int(width) for width in torch.linspace(1, 2, 2).tolist()][1])
+""")
+    importlib.invalidate_caches()
+    told = said(capsys, "tiny.yaml", "--model.generator", "own.Own")
+    assert told["G"].startswith("Own, ")
 
 
 def test_time_is_steps_times_the_steps_mean(capsys):

@@ -25,6 +25,7 @@ from toys import (
 from datamodules.digits import Digits
 from lightning_modules.gan import GAN
 from lightning_modules.losses.adversarial import Hinge, NonSaturating, Wasserstein
+from lightning_modules.losses.latent_regularisers import LatentConsistency
 from lightning_modules.losses.penalties import R1, R2
 
 # --- equal routes -------------------------------------------------------------------------------------------
@@ -152,6 +153,11 @@ def test_simultaneous_updates_by_hand(tmp_path: Path) -> None:
 def test_simultaneous_players_share_their_fakes_and_have_one_turn_each(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="simultaneous: give share_fakes too, and leave n_critic and n_gen at 1"):
         GAN(*mlps(), **{"share_fakes": True, "simultaneous": True, **settings})
+
+
+def test_g_that_has_moved_is_not_asked_again() -> None:
+    with pytest.raises(ValueError, match="G has moved, and latent_consistency asks it again: leave one out"):
+        GAN(*mlps(), share_fakes=True, simultaneous=True, regularisers=[LatentConsistency()])
 
 
 def test_fakes_are_shared_with_the_last_step_of_d(tmp_path: Path) -> None:

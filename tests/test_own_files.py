@@ -59,6 +59,14 @@ def test_a_file_of_ones_own_that_lies_elsewhere_is_missed_by_name(capfd):
     assert "nowhere, which cannot be imported: a file of your own is looked for in the working directory" in said
 
 
+def test_a_script_of_which_no_class_is_named_is_not_run(capfd):
+    Path("train.py").write_text("from pathlib import Path\nPath('ran').touch()\nraise SystemExit")
+    importlib.invalidate_caches()
+    said = refused(capfd, "fit", "tiny.yaml", "--model.init_from=train.ckpt", "--clock.kimg=abc")
+    assert said.startswith("clock.kimg expects")
+    assert not Path("ran").exists()
+
+
 @pytest.mark.parametrize("at", [".", "elsewhere"])
 def test_pictures_of_ones_own_lie_below_the_data_or_in_the_working_directory(at, monkeypatch):
     monkeypatch.setenv("ATELIER_DATA", str(Path("elsewhere").absolute()))

@@ -26,6 +26,7 @@ from datamodules.functional.resize import bicubic_by
 from experiments import restore as restoring
 from experiments.bench.mixed import deep
 from experiments.cli import main
+from experiments.restore_pictures import reserved
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -123,6 +124,14 @@ def test_a_folder_is_restored_below_its_own_names_and_damage_is_counted(capfd):
     error = refused(capfd, "restore", str(folder), "in", "--out", "in/out")  # and out is not read
     assert error.startswith("nothing was restored of in: a.png (in/out/a.png exists and is not overwritten")
     assert {p: p.read_bytes() for p in Path("in").rglob("*.*") if p.is_file()} == before
+
+
+def test_a_name_that_another_process_has_taken_is_not_taken_too():
+    path = Path("out") / "a.png"
+    with reserved(path):
+        with pytest.raises(FileExistsError), reserved(path):
+            pass
+        assert path.exists()
 
 
 def test_what_a_killed_process_left_empty_is_written_anew():

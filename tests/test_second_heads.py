@@ -51,6 +51,9 @@ def test_the_hinge_of_crammer_and_singer() -> None:
     scores = torch.tensor([[2.0, 0.5, 1.5], [3.0, 1.0, 0.0]])
     assert crammer_singer(scores, torch.tensor([0, 0])).item() == pytest.approx((0.5 + 0.0) / 2)
     assert crammer_singer(scores, torch.tensor([1, 2])).item() == pytest.approx((2.5 + 4.0) / 2)
+    scores.requires_grad_()
+    (slope,) = torch.autograd.grad(crammer_singer(scores, torch.tensor([1, 2])), scores)
+    assert slope.tolist() == [[0.5, -0.5, 0.0], [0.5, 0.0, -0.5]]
 
 
 def test_the_multi_class_hinge_has_fakes_for_a_class() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from resuming import CutOff
 from torch import Tensor
+from torch.optim import Adam
 from toys import Finite, batches, distance, same, sgd, trainer, weights
 
 from datamodules.digits import Digits
@@ -75,6 +76,14 @@ def test_annealed_rates_leave_no_room_for_the_encoders_schedule() -> None:
     with pytest.raises(ValueError, match="leave out the players' schedules"):
         vaegan(annealing=Annealing(lr=Span(1.0, 0.5)), e_schedule=Linear())
     vaegan(annealing=Annealing(lr=Span(1.0, 1.0)), e_schedule=Linear())
+
+
+def test_the_encoders_optimizer_is_one_that_can_be_annealed_too() -> None:
+    settings: Any = {name: lambda p: Adam(p, betas=(0.0, 0.9)) for name in ("d_optimizer", "g_optimizer")}
+    for make in (sgd(), lambda p: Adam(p, betas=(0.0, 0.4))):  # of which five times 1 - beta2 is above 1
+        module = vaegan(annealing=Annealing(one_minus_beta2=Span(5.0, 1.0)), e_optimizer=make, **settings)
+        with pytest.raises(ValueError, match="one_minus_beta2 makes nothing in"):
+            module.configure_optimizers()
 
 
 def test_terms_and_their_weights_by_hand() -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot, relu
+from torch.nn.functional import cross_entropy, relu
 
 
 class ClassificationTerm(ABC):
@@ -153,6 +153,6 @@ class MultiHinge(Twofold):
 
 def crammer_singer(scores: Tensor, y: Tensor) -> Tensor:
     """Mean of max(0, 1 - s_y + max over the others of s_k) of ``scores`` [N, K] and classes ``y`` [N]."""
-    asked = one_hot(y, scores.shape[1]).bool()
-    others = scores.masked_fill(asked, -torch.inf).amax(dim=1)
-    return relu(1 - scores[asked] + others).mean()
+    asked = y[:, None]  # by their places: how many a mask picks is known to the device alone, which would be waited for
+    others = scores.scatter(1, asked, -torch.inf).amax(dim=1, keepdim=True)
+    return relu(1 - scores.gather(1, asked) + others).mean()

@@ -16,7 +16,7 @@ class LatentConsistency(Regulariser):
         radius: deviation of z' - z in each dimension.
     """
 
-    name, reads_noise = "latent_consistency", True
+    name, reads_noise, asks_g = "latent_consistency", True, True
 
     def __init__(self, d_weight: float = 20.0, g_weight: float = 0.5, radius: float = 0.05) -> None:
         super().__init__()

@@ -56,6 +56,7 @@ class Regulariser(nn.Module, ABC):
         compares: whether it needs D's answer to reals in G's step too.
         reads_features: whether it needs the features that D's heads judge.
         reads_noise: whether it needs z.
+        asks_g: whether it has G make images of other noise, in D's step too.
     """
 
     name: ClassVar[str]
@@ -63,6 +64,7 @@ class Regulariser(nn.Module, ABC):
     compares: ClassVar[bool] = False
     reads_features: ClassVar[bool] = False
     reads_noise: ClassVar[bool] = False
+    asks_g: ClassVar[bool] = False
 
     def d(self, scene: Scene, step: int) -> Tensor | None:
         """D's term in its step number ``step`` (from 0), a scalar; None where there is none."""

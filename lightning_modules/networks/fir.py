@@ -81,13 +81,13 @@ class DenseFIR(FIR):
         """``x`` [N, C, H, W] to [N, C, 2 H, 2 W]."""
         size = len(self.taps)
         first = size - 1 - (size + 1) // 2
-        H, W = (self.matrix(x, 2.0, torch.arange(2 * n) + first, 2 * torch.arange(n)) for n in x.shape[2:])
+        H, W = (self.matrix(x, 2.0, numbers(x, 2 * n) + first, 2 * numbers(x, n)) for n in x.shape[2:])
         return self.both(x, H, W)
 
     def down(self, x: Tensor) -> Tensor:
         """``x`` [N, C, H, W] to [N, C, H / 2, W / 2]."""
         last = len(self.taps) // 2
-        H, W = (self.matrix(x, 1.0, 2 * torch.arange(n // 2) + last, torch.arange(n)) for n in x.shape[2:])
+        H, W = (self.matrix(x, 1.0, 2 * numbers(x, n // 2) + last, numbers(x, n)) for n in x.shape[2:])
         return self.both(x, H, W)
 
     def matrix(self, x: Tensor, gain: float, made: Tensor, given: Tensor) -> Tensor:
@@ -102,3 +102,8 @@ class DenseFIR(FIR):
             lines = torch.matmul(right, x.permute(0, 2, 3, 1))  # [N, H, W', C]
             planes = torch.matmul(down, lines.flatten(2))  # [N, H', W' C]
         return planes.unflatten(2, lines.shape[2:]).permute(0, 3, 1, 2)
+
+
+def numbers(x: Tensor, n: int) -> Tensor:
+    """0 to ``n - 1`` where ``x`` is: numbers of the host would halt a device's stream to be copied there."""
+    return torch.arange(n, device=x.device)
