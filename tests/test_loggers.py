@@ -1,5 +1,6 @@
 """Where a run's numbers go: inside its directory, whole, and to a server only where a key is configured."""
 
+import io
 import json
 import re
 from itertools import permutations
@@ -10,6 +11,7 @@ import pytest
 import wandb
 from command_line import fit, place, refused, rows
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments import compare_runs
 from experiments.cli import main
@@ -213,3 +215,11 @@ def test_tensorboard_writes_into_the_run():
     run = fit("--config", "tensorboard", "--clock.g_steps", "1")
     assert len([*run.glob("tensorboard/events.*")]) == 1
     assert len(rows(run)) == 1
+    found = EventAccumulator(str(run / "tensorboard"), size_guidance={"images": 0}).Reload()
+    for name in found.Tags()["images"]:
+        *_, last = found.Images(name)
+        (file,) = sorted((run / "samples").glob(f"{name}-*.png"))[-1:]
+        shown, kept = (Image.open(source).convert("RGB") for source in (io.BytesIO(last.encoded_image_string), file))
+        assert shown.tobytes() == kept.tobytes()
+        assert last.step == 1
+    assert "samples" in found.Tags()["images"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyExperiment, rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
@@ -239,8 +240,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
             floor, protocol = block.get("floor") or {}, json.dumps(block["protocol"], sort_keys=True)
             lines += [[name, *(m.get(name) for m in moments), floor.get(name), protocol] for name in moments[-1]]
         if lines:
-            head: list[str | int] = ["score", "first", "best", "last", "floor", "protocol"]
-            table = wandb.Table(columns=head, data=lines)
+            table = wandb.Table(columns=["score", "first", "best", "last", "floor", "protocol"], data=lines)
             self.experiment.log({"scores": table, "kimg": self._record["clock"]["kimg"]})
 
     def _add_checkpoints(self, run: Run) -> None:
@@ -282,6 +282,11 @@ class AtelierTensorBoardLogger(RunLogger, TensorBoardLogger):
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def show(self, name: str, picture: Image.Image, kimg: float, step: int) -> None:
+        """Add it at the trainer's step, as all of TensorBoard's numbers are."""
+        self.experiment.add_image(name, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
     @rank_zero_only
     def save(self) -> None:

@@ -10,6 +10,8 @@ from lightning_modules.losses.regularisers import Regulariser, Scene, check_weig
 class LatentConsistency(Regulariser):
     """Noise nearby: D says the same of its images, G makes them differ (zCR, Zhao et al. 2021, algorithm 3).
 
+    D is shown G(z') as it is, also where ``augment`` changes what else it sees; the paper has no such changes.
+
     Args:
         d_weight: of (D(G(z)) - D(G(z')))^2.
         g_weight: of the mean square of G(z) - G(z'), which G enlarges.
