@@ -20,7 +20,8 @@ class Accompanied(Pictures):
         word: what one is called.
         others: the companions.
         other_of: the number in them of each picture's, by the picture's number.
-        join: the picture and its companion in one; ValueError where they do not go together.
+        join: the picture and its companion in one; ValueError where they do not go together, BadImageError where the
+            picture itself will not do.
     """
 
     word: str = ""
@@ -37,7 +38,13 @@ class Accompanied(Pictures):
         assert self.others is not None
         picture, other = super().read(number), self.other_of[number]
         try:
-            return self.join(picture, self.others.read(other))
+            companion = self.others.read(other)
+        except BadImageError as error:
+            raise BadImageError(f"its {self.word} {self.others.name(other)}: {error}") from error
+        try:
+            return self.join(picture, companion)
+        except BadImageError:
+            raise  # of the picture itself
         except ValueError as error:
             raise BadImageError(f"its {self.word} {self.others.name(other)}: {error}") from error
 

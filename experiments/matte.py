@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datamodules.functional.matting import FOREGROUND, composed, foreground, levelled
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
+from datamodules.open_image import BadImageError
 from experiments.companions import Companions
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
@@ -66,12 +67,13 @@ def with_trimap(picture: Picture, trimap: Picture) -> Picture:
     """``picture`` in colour, with what its trimap says in the place of an alpha.
 
     Raises:
-        ValueError: they do not go together, and why.
+        ValueError: they do not go together, and why; BadImageError: the picture has an alpha.
     """
     pixels = eight_bit(picture.pixels).expand(-1, 3, -1, -1)
     if picture.alpha is not None and bool((picture.alpha < FOREGROUND).any()):
-        raise ValueError("the picture is transparent in parts, its alpha is known already")
-    return replace(picture, pixels=pixels, alpha=levelled(eight_bit(trimap.pixels), *pixels.shape[2:]))
+        raise BadImageError("the picture is transparent in parts, its alpha is known already")
+    lost = (*picture.lost, "16 bits") if picture.pixels.dtype == torch.uint16 else picture.lost
+    return replace(picture, pixels=pixels, alpha=levelled(eight_bit(trimap.pixels), *pixels.shape[2:]), lost=lost)
 
 
 def find_module(request: Request) -> MakesMattes:

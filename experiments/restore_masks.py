@@ -37,7 +37,7 @@ def holed(picture: Picture, mask: Picture) -> Picture:
     """``picture`` with a hole where ``mask`` is white.
 
     Raises:
-        BadImageError: they do not go together, and why.
+        ValueError: they do not go together, and why.
     """
     return replace(picture, hole=hole_of(mask, *picture.pixels.shape[2:]))
 
@@ -46,19 +46,19 @@ def hole_of(mask: Picture, H: int, W: int) -> Tensor:
     """Where ``mask`` is white: bool [1, 1, ``H``, ``W``].
 
     Raises:
-        BadImageError: it is of another size than that, or not black and white alone.
+        ValueError: it is of another size than that, or not black and white alone.
     """
     h, w = mask.pixels.shape[2:]
     if (h, w) != (H, W):
-        raise BadImageError(f"{w} x {h} px, and the image is {W} x {H}: give one of the image's size")
+        raise ValueError(f"{w} x {h} px, and the image is {W} x {H}: give one of the image's size")
     if mask.alpha is not None and bool((mask.alpha != WHITE).any()):
-        raise BadImageError("transparent in parts: make it black, and white where pixels are missing")
+        raise ValueError("transparent in parts: make it black, and white where pixels are missing")
     other = mask.pixels[(mask.pixels != BLACK) & (mask.pixels != WHITE)]
     if len(other):
-        raise BadImageError(f"holds {int(other[0])}: give 0 and 255 alone, 255 where pixels are missing")
+        raise ValueError(f"holds {int(other[0])}: give 0 and 255 alone, 255 where pixels are missing")
     hole = mask.pixels[:, :1] == WHITE
     if not torch.equal(hole.expand_as(mask.pixels), mask.pixels == WHITE):
-        raise BadImageError("holds colours: give black and white alone, white where pixels are missing")
+        raise ValueError("holds colours: give black and white alone, white where pixels are missing")
     return hole
 
 

@@ -83,12 +83,22 @@ def test_a_folder_goes_by_names_and_a_background_covers_each_picture(capfd: pyte
     assert "skipped b.png: its trimap b.png: 8 x 8 px, and the picture is 9 x 8" in capfd.readouterr().out
 
 
+def test_what_a_picture_of_16_bits_loses_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    trimap()
+    Image.fromarray(np.arange(130, dtype=np.uint16).reshape(10, 13) * 500).save("deep.png")
+    assert main(["matte", quarter(), "deep.png", "--trimap", "t.png"]) == 0
+    assert "lost: 16 bits (deep.png)" in capfd.readouterr().out
+
+
 SENTENCES = {
     "no trimap": (["p.png"], "matte needs a trimap: `atelier matte RUN_DIR p.png --trimap TRIMAP_OR_FOLDER`"),
     "absent": (["p.png", "--trimap", "x.png"], "there is no trimap at x.png: give an image that is 0 for background"),
     "other size": (["q.png", "--trimap", "t.png"], "its trimap t.png: 13 x 10 px, and the picture is 5 x 5"),
     "nothing unknown": (["p.png", "--trimap", "black.png"], "black.png: black and white alone: give 128 where alpha"),
-    "clear": (["clear.png", "--trimap", "t.png"], "the picture is transparent in parts, its alpha is known already"),
+    "clear": (
+        ["clear.png", "--trimap", "t.png"],
+        "clear.png (the picture is transparent in parts, its alpha is known already)",
+    ),
     "ground": (
         ["p.png", "--trimap", "t.png", "--background", "nox"],
         "--background nox is no image file, nor a",
