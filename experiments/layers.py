@@ -31,6 +31,8 @@ def read_layer(file: Path) -> dict[str, Any]:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise UserError(f"{file} is no valid YAML{where}: mend it there") from error
+    except RecursionError as error:
+        raise UserError(f"{file} holds an anchor that refers to itself: write out what it stands for") from error
     if twice is not None:
         line = twice.start_mark.line + 1
         raise UserError(f"{file} says {twice.value} twice (line {line}): leave out one, the later would win unheard")

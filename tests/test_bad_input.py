@@ -135,6 +135,7 @@ IN_YAML = {
     "model: {init_args: {n_critic: 1, n_critic: 2}}": "mine.yaml says n_critic twice (line 1): leave out one",
     "data: {class_path: datamodules.digits.Digit}": "did you mean datamodules.digits.Digits?",
     "data: null": "data is missing",
+    "data: &it {init_args: *it}": "mine.yaml holds an anchor that refers to itself",
     "trainer: [": "mine.yaml is no valid YAML (line 2, column 1)",
     "- 3": "must hold keys and values",
 }
