@@ -44,7 +44,7 @@ class SpectralNorm(nn.Module):
         matrix = self.matrix(weight.detach())
         self.register_buffer("_u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0, eps=EPSILON))
         self.register_buffer("_v", F.normalize(torch.randn_like(matrix[0]), dim=0, eps=EPSILON))
-        for _ in range(FIRST_ITERATIONS):
+        for _ in range(0 if weight.is_meta else FIRST_ITERATIONS):  # on meta there is nothing to find, and it is slow
             self.iterate(matrix)
 
     def matrix(self, weight: Tensor) -> Tensor:
