@@ -6,7 +6,6 @@ themselves.
 """
 
 import hashlib
-import importlib
 import inspect
 import json
 import typing
@@ -18,6 +17,7 @@ from typing import Any
 import lightning as L
 from torch.optim import Optimizer
 
+from experiments.complaints import class_at
 from experiments.optimizers import spelt_out
 from experiments.resume import MAY_CHANGE
 
@@ -56,8 +56,7 @@ def _kept(part: Mapping[str, Any], above: str) -> dict[str, Any]:
 
 
 def _class_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    module, name = given["class_path"].rsplit(".", 1)
-    kind = vars(importlib.import_module(module))[name]
+    kind = class_at(given["class_path"])
     return {"class": f"{kind.__module__}.{kind.__qualname__}", **_changed(kind, given.get("init_args", {}))}
 
 

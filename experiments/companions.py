@@ -68,9 +68,7 @@ class Companions:
             UserError: there is nothing, or a picture has none there, or two.
         """
         found, numbers = self.of(pictures, place, out)
-        return Accompanied(
-            pictures.title, pictures.source, pictures.numbers, pictures.size, self.word, found, numbers, join
-        )
+        return Accompanied(**vars(pictures), word=self.word, others=found, other_of=numbers, join=join)
 
     def of(self, pictures: Pictures, place: str, out: Path) -> tuple[Pictures, dict[int, int]]:
         """Those at ``place``, and by each picture's number its own."""

@@ -35,8 +35,9 @@ OF_FILES = ("--size", "--channels", "--background")
 OF_PAIRS = ("--colour", "--shave")
 OF_NETWORKS = ("--weights",)
 OF_LABELS = ("--palette",)
+OF_PAIRED = (*OF_PAIRS, *OF_LABELS)
 OF_SETS = ("--protocol", "--extractor", "--fakes")  # runs are scored as sets, too
-OWN = ("--metrics", "--out", "--cache", *OF_SETS, *OF_NETWORKS, *OF_RUNS, *OF_FILES, *OF_PAIRS, *OF_LABELS)
+OWN = ("--metrics", "--out", "--cache", *OF_SETS, *OF_NETWORKS, *OF_RUNS, *OF_FILES, *OF_PAIRED)
 YES_NO = {"yes": True, "no": False}
 EVALUATION = "evaluation"  # the house key by which a run says how it is evaluated
 FIXED_BY = {"extractor": "extractor", "split": "reference_split", "fakes": "fakes", "seed": "seed"}  # in presets
@@ -173,11 +174,11 @@ def _check_kind(request: Request, target: str, other: str | None, metrics: Seque
         foreign += () if set(metrics) & set(MEASURES) else OF_PAIRS
         foreign += () if set(metrics) & set(LabelScores.NAMES) else OF_LABELS
     elif other is not None and is_array(target) and is_array(other):
-        kind, foreign = "two arrays", [*OF_RUNS, *OF_PAIRS, *OF_LABELS, *OF_FILES]
+        kind, foreign = "two arrays", [*OF_RUNS, *OF_PAIRED, *OF_FILES]
     elif other is not None:
-        kind, foreign = "two sets of images", [*OF_RUNS, *OF_PAIRS, *OF_LABELS]
+        kind, foreign = "two sets of images", [*OF_RUNS, *OF_PAIRED]
     else:
-        kind, foreign = "a run", [*OF_FILES, *OF_PAIRS, *OF_LABELS]
+        kind, foreign = "a run", [*OF_FILES, *OF_PAIRED]
     for name in foreign:
         if name in request.own:
             raise UserError(f"{name} has no meaning for {kind}: leave it out")

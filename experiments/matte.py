@@ -55,7 +55,7 @@ def matte(argv: Sequence[str]) -> int:
         raise UserError(f"matte needs a trimap: `atelier matte RUN_DIR {place} --trimap TRIMAP_OR_FOLDER`")
     out = out_folder(request.own.get("--out", "matted"))
     with users_mistakes():
-        found = find_pictures(place, out)
+        found = replace(find_pictures(place, out), deep=False)
     pictures = TRIMAPS.beside(found, request.own["--trimap"], out, with_trimap)
     ground = background(request.own["--background"]) if "--background" in request.own else None
     module = find_module(request)
@@ -69,11 +69,10 @@ def with_trimap(picture: Picture, trimap: Picture) -> Picture:
     Raises:
         ValueError: they do not go together, and why; BadImageError: the picture has an alpha.
     """
-    pixels = eight_bit(picture.pixels).expand(-1, 3, -1, -1)
+    pixels = picture.pixels.expand(-1, 3, -1, -1)
     if picture.alpha is not None and bool((picture.alpha < FOREGROUND).any()):
         raise BadImageError("the picture is transparent in parts, its alpha is known already")
-    lost = (*picture.lost, "16 bits") if picture.pixels.dtype == torch.uint16 else picture.lost
-    return replace(picture, pixels=pixels, alpha=levelled(eight_bit(trimap.pixels), *pixels.shape[2:]), lost=lost)
+    return replace(picture, pixels=pixels, alpha=levelled(eight_bit(trimap.pixels), *pixels.shape[2:]))
 
 
 def find_module(request: Request) -> MakesMattes:

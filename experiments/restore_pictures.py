@@ -7,6 +7,8 @@ Pillow reads the high bytes alone. Alpha has 8 bits. What is written is PNG, wit
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from errno import EEXIST
+from os import strerror
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +75,14 @@ class Pictures:
         source: that reads them.
         numbers: theirs in it, in order of names.
         size: side in px to which each is resized by Pillow's bicubic; None leaves it as it is.
+        deep: whether 16 bits of grey stay, where nothing is resized.
     """
 
     title: str
     source: Source
     numbers: list[int]
     size: int | None = None
+    deep: bool = True
 
     def name(self, number: int) -> str:
         """The file's, below its place."""
@@ -92,15 +96,22 @@ class Pictures:
         """
         with quiet_pillow():
             picture = decode(self.source.read(number, most_bytes(MAX_PIXELS)))
+        picture = picture if self.deep else in_eight_bits(picture)
         return picture if self.size is None else resized(picture, self.size)
 
 
 def resized(picture: Picture, size: int) -> Picture:
     """``picture`` with sides of ``size`` px, and 8 bits."""
-    pixels = resize_bytes(eight_bit(picture.pixels), size, cubic)
+    picture = in_eight_bits(picture)
     alpha = picture.alpha if picture.alpha is None else resize_bytes(picture.alpha, size, cubic)
-    lost = (*picture.lost, "16 bits") if picture.pixels.dtype == torch.uint16 else picture.lost
-    return replace(picture, pixels=pixels, alpha=alpha, lost=lost)
+    return replace(picture, pixels=resize_bytes(picture.pixels, size, cubic), alpha=alpha)
+
+
+def in_eight_bits(picture: Picture) -> Picture:
+    """``picture`` with 8 bits, which notes what it has lost."""
+    if picture.pixels.dtype == torch.uint8:
+        return picture
+    return replace(picture, pixels=eight_bit(picture.pixels), lost=(*picture.lost, "16 bits"))
 
 
 def find_pictures(place: str, out: Path) -> Pictures:
@@ -231,7 +242,8 @@ def reserved(*paths: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not _is_left_over(path, locks):
                 path.open("xb").close()
-                _lock(path, locks)
+                if _lock(path, locks) is False:  # by whom the empty file was taken for a left-over at once
+                    raise FileExistsError(EEXIST, strerror(EEXIST), str(path))
             stack.callback(_discard, path)
         yield
         stack.pop_all()
@@ -255,14 +267,15 @@ def taken_by(name: str, picture: Picture) -> Iterator[None]:
 
 
 def _is_left_over(path: Path, locks: ExitStack) -> bool:
-    return path.is_file() and path.stat().st_size == 0 and _lock(path, locks) and path.stat().st_size == 0
+    empty = path.is_file() and path.stat().st_size == 0
+    return empty and _lock(path, locks) is True and path.stat().st_size == 0
 
 
-def _lock(path: Path, locks: ExitStack) -> bool:
+def _lock(path: Path, locks: ExitStack) -> bool | None:
     try:
         return locks.enter_context(taken(path))
     except OSError:  # no locks here: then whatever is there may be somebody's
-        return False
+        return None
 
 
 def _discard(path: Path) -> None:

@@ -62,7 +62,7 @@ def stylise(argv: Sequence[str]) -> int:
     wanted = read_wanted(request, place)
     out = out_folder(request.own.get("--out", "stylised"))
     with users_mistakes():
-        pictures = find_pictures(place, out)
+        pictures = replace(find_pictures(place, out), deep=False)
     if "--mask" in request.own:
         pictures = MASKS.beside(pictures, request.own["--mask"], out, guided)
     subject = find_subject(request, "stylise")
@@ -130,7 +130,7 @@ def write(module: AdaptiveStyle, wanted: Wanted, picture: Picture, path: Path, s
         FileExistsError: it exists.
     """
     with reserved(path):
-        content = eight_bit(picture.pixels).expand(-1, 3, -1, -1)
+        content = picture.pixels.expand(-1, 3, -1, -1)
         styles = [recoloured(style, content) if wanted.keep_colours else style for style in wanted.styles]
         x = from_uint8(content, UNIT).to(module.device)
         y = [from_uint8(style, UNIT).to(module.device) for style in styles]

@@ -1,4 +1,4 @@
-"""Values that no setting may have and are told late, or without its key: null, NaN, an optimizer's, no width."""
+"""Values that no setting may have, told early and with their key: null, NaN, what an optimizer refuses, no width."""
 
 from collections.abc import Iterator, Mapping
 from math import isnan
@@ -42,7 +42,7 @@ def check_optimizers(value: Any, *above: str) -> None:
     if isinstance(kind, type) and issubclass(kind, Optimizer):
         try:
             kind([nn.Parameter(torch.zeros(1))], **value.get("init_args", {}))
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             raise UserError(f"{join(above)}: {sentence_of(error)}") from error
     for key, inner in value.items():
         check_optimizers(inner, *above, *([] if key == "init_args" else [key]))

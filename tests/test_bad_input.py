@@ -84,6 +84,7 @@ MISTAKES = {
     "fit tiny.yaml --trainer.devices x": "devices",
     "fit tiny.yaml --trainer.strategy ddpp": "ddpp",
     "fit tiny.yaml --model.g_optimizer.lr -1": "model.g_optimizer: Invalid learning rate: -1",
+    "fit tiny.yaml --model.d_optimizer.fused true --model.d_optimizer.foreach true": "model.d_optimizer: `fused` and",
     "fit tiny.yaml --model.d_optimizer.betas [0.5,1.5]": "model.d_optimizer: Invalid beta parameter at index 1: 1.5",
     "fit tiny.yaml --trainer.gradient_clip_val 1": "gradient clipping",
     "fit tiny.yaml --experiment ../x": "give a name such as gan/mine",

@@ -100,6 +100,14 @@ def test_odd_sides_come_back_as_they_were() -> None:
     assert made().shape == (7, 9, 3)
 
 
+def test_what_a_picture_of_16_bits_loses_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    adain()
+    save("p.png", np.arange(80, dtype=np.uint16).reshape(8, 10) * 800)
+    noise("s.png", 12, 12, 0, 255)
+    assert made().shape == (8, 10, 3)
+    assert "lost: 16 bits (p.png)" in capfd.readouterr().out
+
+
 SENTENCES = {
     "no style": ([], "stylise needs a style: `atelier stylise RUN_DIR p.png --style IMAGE[,IMAGE...]`"),
     "absent": (["--style", "x.png"], "there is no style at x.png"),
