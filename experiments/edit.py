@@ -15,7 +15,7 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
-from experiments.request import number, read_request, refuse_ignored, take_task
+from experiments.request import Task, ignored, number, read_request, take_task
 from experiments.sample import home, load_generator
 from experiments.sheets import Asked, Made, keep, sheet_path
 from experiments.train import say
@@ -27,10 +27,8 @@ from lightning_modules.tools.edits import between, mixed, traversals, truncated,
 from lightning_modules.tools.inversion import Inverted, encoded, invert, teach
 from lightning_modules.tools.spaces import BLOCK, SPACES, Space, WPlusSpace
 
-OWN = (
-    *("--space", "--label", "--count", "--columns", "--reach", "--layers", "--image", "--steps", "--by"),
-    *("--teach", "--strength", "--class", "--classifier", "--seed", "--out", "--ckpt"),
-)
+OF_ALL = ("--space", "--label", "--seed", "--out", "--ckpt")
+OF_INVERSION = ("--image", "--by", "--steps", "--teach")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a truncation sweep
 LABELLED = 4000  # codes that an attribute is learned from
 TOWARDS = {"means": towards_mean, "separator": attribute}
@@ -61,7 +59,7 @@ def edit(argv: Sequence[str]) -> int:
     """
     hush_lightning()
     request = read_request(argv, OWN)
-    task = take_task(request, "edit", TASKS)
+    task = take_task(request, "edit", TASKS, OF_ALL)
     name = request.own.get("--space", "w+" if task == "mix" else "")
     if name and name not in SPACES:
         raise UserError(f"--space is {name}: choose of {', '.join(SPACES)}")
@@ -74,10 +72,9 @@ def edit(argv: Sequence[str]) -> int:
     torch.manual_seed(seed)
     with users_mistakes():
         space = kind(module, number(request, "--label", 0))
-        made = TASKS[task](Edit(request, space))
-    refuse_ignored(request, task)
+        made = TASKS[task].do(Edit(request, space))
     facts = {"task": task, "space": space.name, "step": step, "seed": seed, "asked": request.own}
-    keep(made, out, f"{task} in {space.name}", facts)
+    keep(made, out, f"{task} in {space.name}", facts, ignored(request))
     return 0
 
 
@@ -241,13 +238,14 @@ def near(asked: Edit) -> Made:
     return Made(torch.cat([space.pictures(code)[None], sheet], 1), {})
 
 
-TASKS: Mapping[str, Callable[[Edit], Made]] = {
-    "between": ways,
-    "truncate": truncation,
-    "mix": mixing,
-    "sefa": closed_form,
-    "ganspace": components,
-    "attribute": towards,
-    "invert": inversion,
-    "vary": near,
+TASKS: Mapping[str, Task[Callable[[Edit], Made]]] = {
+    "between": Task(ways, ("--count", "--columns")),
+    "truncate": Task(truncation, ("--count",)),
+    "mix": Task(mixing, ("--count", "--layers", *OF_INVERSION)),
+    "sefa": Task(closed_form, ("--count", "--columns", "--reach")),
+    "ganspace": Task(components, ("--count", "--columns", "--reach")),
+    "attribute": Task(towards, ("--class", "--by", "--classifier", "--count", "--columns", "--reach")),
+    "invert": Task(inversion, ("--count", *OF_INVERSION)),
+    "vary": Task(near, ("--count", "--strength", *OF_INVERSION)),
 }
+OWN = sorted({*OF_ALL, *(name for task in TASKS.values() for name in task.options)})

@@ -5,10 +5,10 @@ Of a generator: what a unit does, and how its images lie among real ones.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
-from experiments.errors import UserError
 from experiments.evaluate_runs import with_data
 from experiments.explain_networks import (
     activations,
@@ -22,27 +22,26 @@ from experiments.explain_sets import Compared, among_real, neighbours, spectra
 from experiments.explain_subject import Seen, open_network
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import Subject, find_subject
-from experiments.request import Request, number, read_request, refuse_ignored, take_task
+from experiments.request import Request, Task, ignored, number, read_request, take_task
 from experiments.sample import home
 from experiments.sheets import Made, keep, sheet_path
 
-OWN = (
-    *("--layer", "--unit", "--units", "--image", "--count", "--class", "--label", "--measure", "--steps"),
-    *("--extractor", "--split", "--seed", "--out", "--ckpt"),
-)
-OF_NETWORKS: Mapping[str, Callable[[Seen], Made]] = {
-    "activations": activations,
-    "visualise": wanted_images,
-    "gradcam": by_maps,
-    "gradients": by_gradients,
-    "lime": by_lime,
-    "ablate": switched_off,
+OF_ALL = ("--count", "--seed", "--out", "--ckpt")
+OF_NETWORKS: Mapping[str, Task[Callable[[Seen], Made]]] = {
+    "activations": Task(activations, ("--layer", "--label", "--image")),
+    "visualise": Task(wanted_images, ("--layer", "--label", "--image", "--units", "--steps")),
+    "gradcam": Task(by_maps, ("--class", "--label", "--image", "--layer")),
+    "gradients": Task(by_gradients, ("--class", "--label", "--image")),
+    "lime": Task(by_lime, ("--class", "--label", "--image")),
+    "ablate": Task(switched_off, ("--layer", "--label", "--unit", "--measure")),
 }
-OF_SETS: Mapping[str, Callable[[Compared], Made]] = {
-    "tsne": among_real,
-    "spectrum": spectra,
-    "neighbours": neighbours,
+OF_SETS: Mapping[str, Task[Callable[[Compared], Made]]] = {
+    "tsne": Task(among_real, ("--split", "--extractor")),
+    "spectrum": Task(spectra, ("--split",)),
+    "neighbours": Task(neighbours, ("--split", "--extractor")),
 }
+TASKS: Mapping[str, Task[Any]] = {**OF_NETWORKS, **OF_SETS}
+OWN = sorted({*OF_ALL, *(name for task in TASKS.values() for name in task.options)})
 
 
 def explain(argv: Sequence[str]) -> int:
@@ -53,9 +52,7 @@ def explain(argv: Sequence[str]) -> int:
     """
     hush_lightning()
     request = read_request(argv, OWN)
-    task = take_task(request, "explain", [*OF_NETWORKS, *OF_SETS])
-    if request.own.get("--split", "test") not in ("train", "test"):
-        raise UserError(f"--split is {request.own['--split']}: choose of train, test")
+    task = take_task(request, "explain", TASKS, OF_ALL)
     subject = find_subject(request, "explain")
     seed = number(request, "--seed", 0) or 0
     with users_mistakes():
@@ -64,8 +61,7 @@ def explain(argv: Sequence[str]) -> int:
         out = sheet_path(request, place, (".png",))
         torch.manual_seed(seed)
         made = work()
-    refuse_ignored(request, task)
-    keep(made, out, task, {"task": task, "step": step, "seed": seed, "asked": request.own})
+    keep(made, out, task, {"task": task, "step": step, "seed": seed, "asked": request.own}, ignored(request))
     return 0
 
 
@@ -73,6 +69,6 @@ def prepared(task: str, subject: Subject, request: Request) -> tuple[Callable[[]
     """What does ``task``, and the step of the checkpoint."""
     if task in OF_NETWORKS:
         seen = open_network(subject, request)
-        return lambda: OF_NETWORKS[task](seen), seen.step
+        return lambda: OF_NETWORKS[task].do(seen), seen.step
     compared = Compared(request, with_data(subject))
-    return lambda: OF_SETS[task](compared), int(compared.trained.module.counters()["d_step"])
+    return lambda: OF_SETS[task].do(compared), int(compared.trained.module.counters()["d_step"])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from datamodules.pairs import in_colour
+from experiments.errors import UserError
 from experiments.evaluate_runs import Trained
 from experiments.sheets import Asked, Made, evenly
 from lightning_modules.curves import curves
@@ -35,8 +36,15 @@ class Compared(Asked):
         return torch.cat(parts)
 
     def reals(self, otherwise: str) -> Images:
-        """The real ones of --split, or of ``otherwise``."""
-        return self.trained.data.reference(self.request.own.get("--split", otherwise))
+        """The real ones of --split, or of ``otherwise``.
+
+        Raises:
+            UserError: there is no such split.
+        """
+        split = self.request.own.get("--split", otherwise)
+        if split not in ("train", "test"):
+            raise UserError(f"--split is {split}: choose of train, test")
+        return self.trained.data.reference(split)
 
     @property
     def extractor(self) -> Extractor:
@@ -56,7 +64,7 @@ def features(extractor: Extractor, images: Tensor) -> Tensor:
 def among_real(asked: Compared) -> Made:
     """t-SNE of the features of --count real images, framed blue, and as many generated ones, framed orange."""
     n = asked.whole("--count", 300, 4)
-    extractor, real = asked.extractor, evenly(asked.reals("test"), n)
+    real, extractor = evenly(asked.reals("test"), n), asked.extractor
     both = torch.cat([real, asked.fakes(len(real))])
     generated = torch.arange(len(both)) >= len(real)
     looked = features(extractor, both)
@@ -78,7 +86,7 @@ def spectra(asked: Compared) -> Made:
 
 def neighbours(asked: Compared) -> Made:
     """A row a generated image: it, and the seven training images (or of --split) nearest to it among features."""
-    extractor, made, held = asked.extractor, asked.fakes(asked.whole("--count", 8)), asked.reals("train")
+    held, extractor, made = asked.reals("train"), asked.extractor, asked.fakes(asked.whole("--count", 8))
     real = held[0 : len(held)].cpu()
     squared, index = nearest(features(extractor, made), features(extractor, real), 7)
     rows = torch.cat([made[:, None], real[index]], 1)

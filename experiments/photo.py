@@ -9,7 +9,7 @@ from datamodules.functional.quantise import from_uint8, to_uint8
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import bare_module, find_subject
-from experiments.request import Request, new_file, number, read_request, refuse_ignored, sides, take_task
+from experiments.request import Request, Task, ignored, new_file, number, read_request, sides, take_task
 from experiments.restore_pictures import Picture, eight_bit, read_image, save
 from experiments.sample import write_webp
 from experiments.train import say, show
@@ -17,8 +17,7 @@ from experiments.weights import load_weights
 from lightning_modules.callbacks.pictures import to_pil
 from lightning_modules.singan import SinGAN
 
-OWN = ("--image", "--mask", "--scale", "--size", "--times", "--frames", "--seed", "--out", "--ckpt")
-Task = Callable[[SinGAN, Request], Tensor]
+OF_ALL = ("--seed", "--out", "--ckpt")
 
 
 def photo(argv: Sequence[str]) -> int:
@@ -29,7 +28,7 @@ def photo(argv: Sequence[str]) -> int:
     """
     hush_lightning()
     request = read_request(argv, OWN)
-    task = take_task(request, "photo", TASKS)
+    task = take_task(request, "photo", TASKS, OF_ALL)
     kind = ".webp" if task == "animate" else ".png"
     out = new_file(request.own.get("--out", f"{task}{kind}"), [kind])
     subject = find_subject(request, "photo")
@@ -40,12 +39,13 @@ def photo(argv: Sequence[str]) -> int:
     module.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(number(request, "--seed", 0) or 0)
     with users_mistakes(), torch.no_grad():
-        made = TASKS[task](module, request).cpu()
-    refuse_ignored(request, task)
+        made = TASKS[task].do(module, request).cpu()
     if task == "animate":
         write_webp([to_pil(frame) for frame in made], out)
     else:
         save(Picture(made), out)
+    if remark := ignored(request):
+        say(remark)
     say(show(out.resolve()))
     return 0
 
@@ -82,7 +82,13 @@ def animate(module: SinGAN, request: Request) -> Tensor:
     return module.animate(number(request, "--frames", 2) or 48, number(request, "--scale", 0) or 0)
 
 
-TASKS: Mapping[str, Task] = {"sample": sample, "remake": remake, "enlarge": enlarge, "animate": animate}
+TASKS: Mapping[str, Task[Callable[[SinGAN, Request], Tensor]]] = {
+    "sample": Task(sample, ("--size",)),
+    "remake": Task(remake, ("--image", "--mask", "--scale")),
+    "enlarge": Task(enlarge, ("--image", "--times")),
+    "animate": Task(animate, ("--frames", "--scale")),
+}
+OWN = sorted({*OF_ALL, *(name for task in TASKS.values() for name in task.options)})
 
 
 def own(module: SinGAN) -> Tensor:

@@ -1,16 +1,17 @@
 """What was typed after a command: whom it is about, which YAMLs, which options are the command's own, and the rest."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from experiments.catalogue import DEFAULTS, find_experiment, find_file
 from experiments.errors import UserError, nearest
 
 FLAGS = ("--print_config", "--dry_run")  # options that take no value
 LARGEST = 2**63  # whole numbers are below it: torch takes no larger seeds
+Do = TypeVar("Do")
 MISSPELT = 0.8  # how near a word is to one of the command's own options that it was meant to be
 
 
@@ -19,24 +20,37 @@ class Options(dict[str, str]):
 
     Attributes:
         asked: their names.
+        meant: whom alone anybody may ask for; None is all.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: set[str] = set()
+        self.meant: set[str] | None = None
 
     def __contains__(self, name: object) -> bool:
-        self.asked.add(str(name))
+        self._ask(str(name))
         return super().__contains__(name)
 
     def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
+        self._ask(name)
         return super().__getitem__(name)
 
     def get(self, name: str, otherwise: Any = None) -> Any:
         """The value of ``name``, or ``otherwise``."""
-        self.asked.add(name)
+        self._ask(name)
         return super().get(name, otherwise)
+
+    def _ask(self, name: str) -> None:
+        assert self.meant is None or name in self.meant, f"{name} is not said to be an option of this task"
+        self.asked.add(name)
+
+
+class Task(NamedTuple, Generic[Do]):
+    """One of the things that a command does."""
+
+    do: Do
+    options: tuple[str, ...]  # those of the command's own that it knows, beside those that each task does
 
 
 @dataclass
@@ -155,28 +169,36 @@ def real(text: str, name: str) -> float:
     return value
 
 
-def take_task(request: Request, command: str, tasks: Iterable[str]) -> str:
+def take_task(request: Request, command: str, tasks: Mapping[str, Task[Any]], of_all: Sequence[str]) -> str:
     """The word of ``request`` that names what ``command`` is to do, taken out of what is left for the configuration.
 
+    Args:
+        request: the command line.
+        command: whose.
+        tasks: by their words.
+        of_all: options that every task knows.
+
     Raises:
-        UserError: it names none of ``tasks``.
+        UserError: it names none of ``tasks``, or an option that was given has no meaning for it.
     """
     task, known = next((word for word in request.overrides if not word.startswith("-")), ""), list(tasks)
     if task not in known:
         raise UserError(f"{command} does one of {', '.join(known)}: `atelier {command} RUN_DIR {known[0]}`")
     request.overrides.remove(task)
+    request.own.meant = {*of_all, *tasks[task].options}
+    for name in request.own:
+        if name not in request.own.meant:
+            raise UserError(f"{name} has no meaning for {task}: leave it out")
     return task
 
 
-def refuse_ignored(request: Request, task: str) -> None:
-    """See that ``task``, which is done, has asked for every option that was given.
+def ignored(request: Request) -> str:
+    """What is to be said of the options that nobody has asked for, now that the work is done; empty if there are none.
 
-    Raises:
-        UserError: one had no meaning for it.
+    They mean something to the task, and nothing beside the others that were given.
     """
-    ignored = [name for name in request.own if name not in request.own.asked]
-    if ignored:
-        raise UserError(f"{ignored[0]} has no meaning for {task}: leave it out")
+    names = [name for name in request.own if name not in request.own.asked]
+    return f"{', '.join(names)} had no meaning beside the other options" if names else ""
 
 
 def new_path(path: str | Path, shown: str | None = None) -> Path:

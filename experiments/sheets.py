@@ -76,8 +76,8 @@ def sheet_path(request: Request, place: Path, kinds: Sequence[str]) -> Path:
     return out
 
 
-def keep(made: Made, out: Path, about: str, facts: Mapping[str, Any]) -> None:
-    """Write the sheet to ``out`` with ``facts`` and its numbers as JSON beside it, and say what was made.
+def keep(made: Made, out: Path, about: str, facts: Mapping[str, Any], remark: str) -> None:
+    """Write the sheet to ``out`` with ``facts`` and its numbers as JSON beside it; say what was made, and ``remark``.
 
     A WebP shows its columns one after the other, there and back.
     """
@@ -89,4 +89,6 @@ def keep(made: Made, out: Path, about: str, facts: Mapping[str, Any]) -> None:
     with replacing(out.with_suffix(".json")) as file:
         file.write(f"{json.dumps({**facts, **made.numbers}, indent=2)}\n".encode())
     say(", ".join([about, *(f"{key} {value}" for key, value in made.numbers.items())]))
+    if remark:
+        say(remark)
     say(show(out.resolve()))

@@ -108,6 +108,13 @@ SENTENCES = {
 }
 
 
+def test_what_had_no_meaning_beside_the_rest_is_said_and_loses_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("x.png")
+    assert main(["edit", plain(), "invert", "--image", "x.png", "--steps", "2", "--count", "3", "--teach", "5"]) == 0
+    assert "--count, --teach had no meaning beside the other options" in capfd.readouterr().out
+    assert len(list(Path("run/edits").glob("*.png"))) == 1
+
+
 @pytest.mark.parametrize("case", SENTENCES)
 def test_what_is_lacking_is_one_sentence(case: str, capfd: pytest.CaptureFixture[str]) -> None:
     words, sentence = SENTENCES[case]

@@ -104,6 +104,7 @@ SENTENCES = {
     "size": (gan, ["gradcam", "--image", "x.png"], "an image of [1, 9, 9] is none of the run's, which are [1, 8, 8]"),
     "kind": (gan, ["spectrum", "--out", "a.webp"], "--out is a.webp: give a file that ends in .png"),
     "beside": (gan, ["spectrum", "--out", "run/record.png"], "record.json"),
+    "ignored": (gan, ["spectrum", "--layer", "layers.1"], "--layer has no meaning for spectrum: leave it out"),
     "split": (gan, ["tsne", "--split", "half"], "--split is half: choose of train, test"),
     "no generator": (classifier, ["ablate", "--layer", "trunk.0"], "Classifier has no generator"),
     "no images": (classifier, ["tsne"], "Classifier generates nothing to score"),

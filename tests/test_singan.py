@@ -272,6 +272,7 @@ def test_the_command_makes_pictures_of_a_run(capfd: pytest.CaptureFixture[str]) 
     capfd.readouterr()
     sentences = {
         ("jump",): "photo does one of sample, remake, enlarge, animate: `atelier photo RUN_DIR sample`",
+        ("sample", "--image", "p.png", "--out", "a.png"): "--image has no meaning for sample: leave it out",
         ("sample", "--out", "sample.png"): "sample.png exists and is not overwritten: give another --out",
         ("sample", "--size", "30", "--out", "a.png"): "--size expects WIDTHxHEIGHT in px, such as 400x200, got '30'",
         ("animate", "--out", "walk"): "--out is walk: give a file that ends in .webp",
