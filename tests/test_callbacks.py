@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 from torch import Tensor, nn
 from toys import Finite, Given, fit, mlps, step_of, trainer
 
+from datamodules.digits import Digits
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.classification import ClassificationScores
 from lightning_modules.callbacks.clock import Clock
@@ -23,6 +24,7 @@ from lightning_modules.classifier import Classifier
 from lightning_modules.gan import GAN
 from lightning_modules.metrics.confusion import draw_confusion
 from lightning_modules.networks.base import Classifier as ClassifierNetwork
+from lightning_modules.networks.cnn import CNN
 
 # --- clock --------------------------------------------------------------------------------------------------
 
@@ -139,6 +141,17 @@ def test_classification_scores_are_those_of_scikit_learn(tmp_path: Path, present
     assert all(abs(float(run.callback_metrics[f"val/{name}"]) - wanted[name]) < 1e-6 for name in wanted)
     picture = pixels(tmp_path / "samples" / "confusion-000000000.png")
     assert picture.shape == (3, 9 * 36, 9 * 36)
+
+
+def test_classification_scores_say_of_which_images(tmp_path: Path) -> None:
+    scorer = ClassificationScores()
+    trainer(tmp_path, scorer).validate(Classifier(CNN(width=2, dim=8)), datamodule=Digits(size=8), verbose=False)
+    test = Digits(size=8).reference("test")
+    assert scorer.described["data"] == {"digits": {"images": 360, "sha256": test.sha256}}
+    resumed = ClassificationScores()
+    resumed.load_state_dict(scorer.state_dict())
+    trainer(tmp_path, resumed, max_steps=1).fit(Classifier(CNN(width=2, dim=8)), datamodule=Digits(size=8))
+    assert not resumed.earlier
 
 
 def test_a_confusion_of_many_classes_is_a_pixel_a_cell() -> None:

@@ -116,6 +116,33 @@ def test_a_resumed_run_remembers_the_best(tmp_path: Path) -> None:
     assert step_of(tmp_path, "last") == 8
 
 
+def test_the_best_of_another_score_is_no_best(tmp_path: Path) -> None:
+    fit(tmp_path, Clock(g_steps=4, validations=2), Given(5.0, 3.0, name="other"), Checkpoints(None, "val/other"))
+    resumed = Checkpoints(None, "val/score")
+    fit(tmp_path, Clock(g_steps=8, validations=4), Given(5.0, 3.0, 4.0, 6.0), resumed)
+    assert (resumed.best, resumed.best_step) == (4.0, 6)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "given", "higher"),
+    [
+        ("val/fid@digits-cnn", None, False),
+        ("val/is@digits-cnn", None, True),
+        ("val/set5-x2/psnr@y", True, True),
+        ("val/mine", None, False),
+        ("val/mine", True, True),
+        (None, True, True),
+    ],
+)
+def test_the_side_of_a_score_is_known_by_its_name(monitor: str | None, given: bool | None, higher: bool) -> None:
+    assert Checkpoints(monitor=monitor, higher_is_better=given).higher_is_better == higher
+
+
+def test_a_side_against_the_score_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^checkpoint: val/is is better the higher"):
+        Checkpoints(monitor="val/is", higher_is_better=False)
+
+
 def test_a_score_that_nobody_gives_is_named_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"^checkpoint\.monitor: there is no score val/fid; the scores are: val/score$"

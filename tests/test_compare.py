@@ -218,6 +218,11 @@ def test_committed_results_bring_their_pictures_evaluations_and_settings(capfd) 
     assert "vae" not in text
 
 
+def test_classifiers_of_other_data_are_not_ranked(capfd) -> None:
+    both = ("classifier/cnn_mnist32", "classifier/cnn_digits32")
+    assert "accuracy [1]" in refused(capfd, "compare", *both, "--by", "accuracy")
+
+
 def test_two_hundred_runs_in_two_seconds_without_torch() -> None:
     for i in range(200):
         run(f"r{i}", [9.0 - j for j in range(6)], f"model: {{width: {i}}}", seed=i)

@@ -1,5 +1,6 @@
 """Laws of the evaluation callback: it looks before, during and after training, and changes nothing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from PIL import Image
 from datamodules.digits import Digits
 from datamodules.mixtures import Ring
 from lightning_modules.base import evaluating
+from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
+from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.classifier import Classifier
 from lightning_modules.ema import EMASettings
 from lightning_modules.gan import GAN
@@ -64,7 +67,7 @@ def trainer(folder: Path, *callbacks: L.Callback, **options: Any) -> L.Trainer:
         check_val_every_n_epoch=None,
         val_check_interval=2,
         num_sanity_val_steps=2,
-        enable_checkpointing=False,
+        enable_checkpointing=options.pop("checkpoints", False),
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -204,6 +207,33 @@ def test_state_is_plain_and_a_resumed_run_goes_on_with_its_history(tmp_path: Pat
     assert other.history == callback.history
     assert other.state_dict()["seconds"] >= callback.history[-1]["seconds"]
     assert Protocol(**callback.state_dict()["protocol"]) == callback.protocol
+
+
+@pytest.mark.usefixtures("toy_cnn")
+def test_a_resumed_run_keeps_apart_what_is_measured_otherwise(tmp_path: Path) -> None:
+    first = [metrics(), Checkpoints(None, "val/fid@toy-cnn"), RunRecord()]
+    fitted(tmp_path, *first, checkpoints=True)
+    history = first[0].history
+
+    def resumed(steps: int, *callbacks: L.Callback) -> dict[str, Any]:
+        run = trainer(tmp_path, *callbacks, max_steps=steps, checkpoints=True)
+        last = tmp_path / "checkpoints" / "last.ckpt"
+        run.fit(gan(), datamodule=Digits(size=8, batch_size=16), ckpt_path=last, weights_only=False)
+        (block,) = json.loads((tmp_path / "record.json").read_text())["scores"]
+        return block
+
+    more = metrics(metrics=[FrechetDistance(), KID(subset_size=50)])  # FID is measured as before, KID was not, IS was
+    block = resumed(6, more, Checkpoints(None, "val/fid@toy-cnn"), RunRecord())
+    for name, times in {"fid": 4, "kid": 1, "is": 0}.items():
+        assert sum(f"{name}@toy-cnn" in row["metrics"] for row in block["history"]) == times
+    assert block["earlier"][0]["history"][0] == history[0]
+    fewer, keeper = metrics(fakes=100), Checkpoints(None, "val/fid@toy-cnn")
+    block = resumed(8, fewer, keeper, RunRecord())
+    assert [row["d_step"] for row in block["history"]] == [8]
+    assert [part["protocol"]["fakes"] for part in block["earlier"]] == [150, 150]
+    assert block["earlier"][0]["history"] == history
+    assert (keeper.best, keeper.best_step) == (pytest.approx(block["last"]["metrics"]["fid@toy-cnn"]), 8)
+    assert block["best"]["d_step"] == 8
 
 
 @pytest.mark.usefixtures("toy_cnn")

@@ -230,6 +230,7 @@ def test_a_run_scores_layout_and_patches_beside_windows(capfd: pytest.CaptureFix
     Path("singan.yaml").write_text(EXPERIMENT)
     assert main(["fit", "singan.yaml"]) == 0
     (scores,) = json.loads((runs()[-1] / "record.json").read_text())["scores"]
+    assert len(scores["protocol"]["photo_sha256"]) == 64
     found = scores["last"]["metrics"]
     assert set(found) == {"layout", "patches", "layout@windows", "patches@windows"}
     assert found["patches@windows"] == 0

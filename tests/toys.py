@@ -195,16 +195,16 @@ def trainer(folder: Path, *callbacks: L.Callback, **settings: Any) -> L.Trainer:
 
 
 class Given(Scores):
-    """Scores what it is told, one value a validation, as ``val/score``."""
+    """Scores what it is told, one value a validation, as ``val/score``, or under another name."""
 
-    def __init__(self, *values: float) -> None:
+    def __init__(self, *values: float, name: str = "score") -> None:
         super().__init__()
-        self.values = list(values)
+        self.values, self.name = list(values), name
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        scores = {"score": self.values[len(self.history)]}
-        self.keep(pl_module, scores)  # type: ignore[arg-type]
-        pl_module.log_scores({"val/score": scores["score"]})  # type: ignore[operator]
+        value = self.values[len(self.history)]
+        self.keep(pl_module, {self.name: value})  # type: ignore[arg-type]
+        pl_module.log_scores({f"val/{self.name}": value})  # type: ignore[operator]
 
 
 def fit(folder: Path, *callbacks: L.Callback, module: GAN | None = None, batch_size: int = 8, **settings: Any) -> GAN:

@@ -13,6 +13,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.functional.files import replacing
+from lightning_modules.callbacks.scores import Scores
+from lightning_modules.metrics.directions import better
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -33,15 +35,23 @@ class Checkpoints(Checkpoint):
     Args:
         every_steps: steps between two saves of the last; it is saved at each validation and at the end in any case.
         monitor: name of the score that chooses the best; None keeps no best.
-        higher_is_better: whether the score is to be high (accuracy) or low (FID).
+        higher_is_better: whether the score is to be high or low; unless given as is known of scores of this name (FID
+            low, accuracy high), low where nothing is.
+
+    Raises:
+        ValueError: ``every_steps`` below 1, or ``higher_is_better`` against what is known of the score.
     """
 
     def __init__(
-        self, every_steps: int | None = 1000, monitor: str | None = None, higher_is_better: bool = False
+        self, every_steps: int | None = 1000, monitor: str | None = None, higher_is_better: bool | None = None
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"checkpoint: every_steps must be 1 or more, got {every_steps}")
-        self.every_steps, self.monitor, self.higher_is_better = every_steps, monitor, higher_is_better
+        side = better(monitor or "")
+        if None not in (side, higher_is_better) and higher_is_better != (side == "higher"):
+            raise ValueError(f"checkpoint: {monitor} is better the {side} it is: leave higher_is_better out")
+        self.every_steps, self.monitor = every_steps, monitor
+        self.higher_is_better = side == "higher" if higher_is_better is None else higher_is_better
         self.best: float | None = None
         self.best_step = 0
         self._saved_step = -1
@@ -51,8 +61,11 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take Ctrl-C as a wish to stop: an exception between D's step and G's would leave nothing fit to resume.
 
-        What a killed process had half-written is swept up first.
+        What a killed process had half-written is swept up first, and a best is forgotten that was measured otherwise.
         """
+        scores = [callback for callback in trainer.callbacks if isinstance(callback, Scores)]  # type: ignore[attr-defined]
+        if self.monitor and any(self.monitor.removeprefix("val/") in callback.forgotten for callback in scores):
+            self.best = None
         if trainer.is_global_zero:
             for leftover in self.path(trainer, "last").parent.glob(".*.ckpt.*.tmp"):
                 leftover.unlink()
@@ -125,9 +138,10 @@ class Checkpoints(Checkpoint):
         return Path(trainer.default_root_dir) / "checkpoints" / f"{name}.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far and its step."""
-        return {"best": self.best, "best_step": self.best_step}
+        """The best score so far, its step, and which score it is."""
+        return {"best": self.best, "best_step": self.best_step, "monitor": self.monitor}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back."""
-        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        """Take them back, unless another score chooses from here on."""
+        if state_dict.get("monitor", self.monitor) == self.monitor:
+            self.best, self.best_step = state_dict["best"], state_dict["best_step"]

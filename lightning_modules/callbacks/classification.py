@@ -1,5 +1,6 @@
 """Accuracy, macro recall, F1 and the confusion matrix of a classifier over the validation split."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -9,6 +10,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from lightning_modules.callbacks.pictures import show
 from lightning_modules.callbacks.scores import Scores
 from lightning_modules.classifier import Classifier
+from lightning_modules.contract import GivesReference
 from lightning_modules.metrics.confusion import classification_scores, draw_confusion
 
 
@@ -18,17 +20,26 @@ class ClassificationScores(Scores):
     def __init__(self) -> None:
         super().__init__()
         self.images = 0
+        self.data: dict[str, dict[str, Any]] = {}  # by its name; empty where it has no fixed order
 
     @property
     def described(self) -> dict[str, Any]:
-        """The split, and how many images of it."""
-        return {"split": "test", "images": self.images}
+        """The split, how many images of it, and whose: their number and hash by the data's name."""
+        return {"split": "test", "images": self.images, **({"data": self.data} if self.data else {})}
+
+    def alike(self, score: str, before: Mapping[str, Any]) -> bool:
+        """As in the base; how many images there are is known after the first validation alone."""
+        return super().alike(score, before | {"images": self.images})
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Make room for the counts."""
         if not isinstance(pl_module, Classifier):
             raise ValueError(f"classification: scores a classifier, not a {type(pl_module).__name__}; set it to null")
         self.confusion = MulticlassConfusionMatrix(pl_module.num_classes)
+        data: object = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, GivesReference):
+            test = data.reference("test")
+            self.data = {test.name: {"images": len(test), "sha256": test.sha256}}
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start counting."""

@@ -5,7 +5,7 @@ changes nothing: random streams and training modes are as they were, and the wei
 """
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -17,7 +17,7 @@ from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images
 from lightning_modules.metrics.evaluate import evaluate, floor, measure, protocol_for
 from lightning_modules.metrics.extractors import extractor_for
-from lightning_modules.metrics.protocol import Protocol
+from lightning_modules.metrics.protocol import Protocol, matters
 from lightning_modules.metrics.standard import standard_metrics
 
 
@@ -81,6 +81,10 @@ class GenerativeMetrics(Scores):
     def described(self) -> dict[str, Any]:
         """The protocol's fields."""
         return {} if self.protocol is None else self.protocol.as_dict()
+
+    def alike(self, score: str, before: Mapping[str, Any]) -> bool:
+        """As in the base; settings of other metrics are no matter."""
+        return all(self.described[name] == before[name] for name in matters(score) if name in before)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Load the extractor and fix the protocol, so that whatever is missing is missed before training."""

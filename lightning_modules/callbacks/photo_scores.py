@@ -1,5 +1,6 @@
 """How a model of one photograph does: other layouts of the same patches, beside windows of the photograph itself."""
 
+from hashlib import sha256
 from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
@@ -44,12 +45,18 @@ class PhotoScores(MeasuredScores):
         if samples < 1:
             raise ValueError(f"photo.samples is {samples}: give 1 or more")
         self.samples = samples
+        self.photo_sha256: str | None = None
         self.own: dict[str, float] = {}  # of the photograph's windows, measured once
 
     @property
     def described(self) -> dict[str, Any]:
-        """How many samples, and windows of what share."""
-        return {"samples": self.samples, "window": WINDOW, "checkpoint": self.checkpoint}
+        """Of which photograph, how many samples, and windows of what share."""
+        return {
+            "photo_sha256": self.photo_sha256,
+            "samples": self.samples,
+            "window": WINDOW,
+            "checkpoint": self.checkpoint,
+        }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See that there is something to compare, before training starts."""
@@ -58,6 +65,8 @@ class PhotoScores(MeasuredScores):
             raise ValueError(
                 f"photo: a {type(pl_module).__name__} on {type(data).__name__} samples no photograph; set it to null"
             )
+        photo = data.photo
+        self.photo_sha256 = sha256(f"{tuple(photo.shape)}".encode() + photo.contiguous().numpy().tobytes()).hexdigest()
 
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """As the base."""

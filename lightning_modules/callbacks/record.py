@@ -238,7 +238,8 @@ def summarise(trainer: L.Trainer) -> list[str]:
         if isinstance(callback, Scores) and callback.history:
             first, last = callback.history[0], callback.history[-1]
             for name, value in last["metrics"].items():
-                before = f", {first['metrics'][name]:.4g} before training" if first["d_step"] == 0 else ""
+                begun = first["metrics"].get(name) if first["d_step"] == 0 else None
+                before = "" if begun is None else f", {begun:.4g} before training"
                 floor = f", floor {callback.floor_value[name]:.4g}" if callback.floor_value else ""
                 lines.append(f"{name}: {value:.4g}{before}{floor}")
     pictures = [callback.last for callback in callbacks if isinstance(callback, ImageGrid) and callback.last]
@@ -246,11 +247,15 @@ def summarise(trainer: L.Trainer) -> list[str]:
 
 
 def score_block(callback: Scores, best: tuple[str, int] | None) -> dict[str, Any]:
-    """First, last and best row of one callback's history, with all of it and how it was measured."""
+    """First, last and best row of one callback's history, with all of it and how it was measured.
+
+    What was measured otherwise before the run went on stands under ``earlier``.
+    """
     block: dict[str, Any] = {"protocol": callback.described, "floor": callback.floor_value}
     if callback.history:
         block["first"], block["last"] = callback.history[0], callback.history[-1]
     if best is not None:
         chosen = [row for row in callback.history if row["d_step"] == best[1] and best[0] in row["metrics"]]
         block["best"] = {"by": best[0], **chosen[0]} if chosen else None
-    return {**block, "history": callback.history}
+    earlier = {"earlier": callback.earlier} if callback.earlier else {}
+    return {**block, "history": callback.history, **earlier}

@@ -2,6 +2,7 @@
 
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import lightning as L
@@ -19,12 +20,17 @@ class Scores(Callback):
         history: one row a measurement: d_step, g_step, kimg, seconds of training so far, and the metrics.
         floor_value: scores of real images, the least that can be reached; None where there is none.
         checkpoint: what is evaluated, for the protocol.
+        earlier: of a run that went on with scores measured otherwise, what was measured before: protocol and history.
+        forgotten: names of scores in those, of which the history here has none of before.
     """
 
     def __init__(self) -> None:
         self.checkpoint: str | None = "last"
         self.history: list[Row] = []
         self.floor_value: dict[str, float] | None = None
+        self.earlier: list[dict[str, Any]] = []
+        self.forgotten: set[str] = set()
+        self._described_before: dict[str, Any] | None = None  # by the checkpoint that this run goes on from
         self._started = time.monotonic()
         self._seconds_before = 0.0
 
@@ -34,8 +40,25 @@ class Scores(Callback):
         return {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Count the seconds from here."""
+        """Count the seconds from here, and take no score along that is measured otherwise from here on."""
         self._started = time.monotonic()
+        if self._described_before is not None:
+            self._put_away(self._described_before)
+            self._described_before = None
+
+    def alike(self, score: str, before: Mapping[str, Any]) -> bool:
+        """Whether ``score`` is measured now as it was when ``before`` described it, as far as both say."""
+        now = self.described
+        return all(now[name] == before[name] for name in now.keys() & before.keys())
+
+    def _put_away(self, before: dict[str, Any]) -> None:
+        names = {name for row in self.history for name in row["metrics"]}
+        self.forgotten = {name for name in names if not self.alike(name, before)}
+        if not self.forgotten:
+            return
+        self.earlier = [*self.earlier, {"protocol": before, "history": self.history}]
+        kept = [(row, {k: v for k, v in row["metrics"].items() if k not in self.forgotten}) for row in self.history]
+        self.history = [{**row, "metrics": metrics} for row, metrics in kept if metrics]
 
     def keep(self, module: AtelierModule, metrics: dict[str, float]) -> None:
         """Add ``metrics`` of this moment to the history."""
@@ -49,6 +72,7 @@ class Scores(Callback):
         return {
             "history": [dict(row) for row in self.history],
             "protocol": self.described,
+            "earlier": self.earlier,
             "floor": self.floor_value,
             "seconds": self._seconds(),
         }
@@ -56,6 +80,8 @@ class Scores(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the history and the stopwatch. Protocol and floor are this run's own, they may have changed."""
         self.history = [dict(row) for row in state_dict["history"]]
+        self.earlier = state_dict.get("earlier", [])  # of checkpoints that are older than it
+        self._described_before = state_dict["protocol"]
         self._seconds_before = state_dict["seconds"]
 
 
