@@ -112,7 +112,7 @@ class HoledImages(PairDataModule):
 
     def draw(self, item: Tensor) -> Holed:
         """The patches of the numbers ``item`` [N], places, turns and holes drawn from the stream."""
-        x = from_uint8(self.by_scale[0].cut(item)[0], UNIT)
+        x = from_uint8(self.by_scale[0].cut(item, self.target)[0], UNIT)
         number = torch.randint(len(self.pool), item.shape, device=self.pool.device)
         turn = torch.randint(8, item.shape, device=self.pool.device)
         return self.holed(x, turned(self.pool[number], turn).to(x.device))

@@ -137,8 +137,8 @@ class MattingCompositions(PairDataModule):
 
     def draw(self, item: Tensor) -> Matte:
         """Compositions of the foregrounds numbered ``item`` [N] on backgrounds and with trimaps from the stream."""
-        cut, _ = self.by_scale[0].cut(item)
-        ground, _ = self.background_patches.cut(torch.randint(len(self.background_patches), item.shape))
+        cut, _ = self.by_scale[0].cut(item, self.target)
+        ground, _ = self.background_patches.cut(torch.randint(len(self.background_patches), item.shape), self.target)
         least, most = self.band
         erosion, dilation = (torch.randint(least, most + 1, item.shape) for _ in range(2))
         return matte(cut, ground, trimap(cut[:, 3:], erosion, dilation))

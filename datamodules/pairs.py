@@ -179,18 +179,37 @@ class PairDataModule(StreamDataModule[Patches]):
             super().setup(stage)
         _ = self.shown
 
+    @property
+    def target(self) -> torch.device:
+        """Where training batches go."""
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    def transfer_batch_to_device(
+        self, batch: tuple[Tensor, ...], device: torch.device, dataloader_idx: int
+    ) -> tuple[Tensor, ...]:
+        """Training: nothing, numbers stay with the bytes that they stand for, to be read there without waiting."""
+        if self.trainer is not None and self.trainer.training:
+            return batch
+        moved: tuple[Tensor, ...] = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved
+
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, ...]:
         """Training: cut the patches, by draws of a stream of their own. Elsewhere: bytes to floats."""
         if self.trainer is None or not self.trainer.training:
             return self.whole(batch)
-        self.seed_augmentation(batch[0].device)
+        self.seed_augmentation(self.target)
         drawn = self.draw(batch[0])
-        return batch._replace(x=drawn[0], y=drawn[1]) if isinstance(batch, IndexedBatch) else drawn
+        if not isinstance(batch, IndexedBatch):
+            return drawn
+        return batch._replace(x=drawn[0], y=drawn[1], item=batch.item.to(self.target))
 
     def draw(self, item: Tensor) -> tuple[Tensor, ...]:
-        """The patches of the numbers ``item`` [N], places and turns (and scale, and damage) drawn from the stream."""
+        """The patches of the numbers ``item`` [N], places and turns (and scale, and damage) drawn from the stream.
+
+        They are on ``target``.
+        """
         scale = int(torch.randint(len(self.by_scale), ())) if len(self.by_scale) > 1 else 0
-        bytes_x, bytes_y = self.by_scale[scale].cut(item)
+        bytes_x, bytes_y = self.by_scale[scale].cut(item, self.target)
         x = from_uint8(bytes_x, self.value_range)
         return x, self.damaged(x) if bytes_y is None else from_uint8(bytes_y, self.value_range)
 

@@ -171,15 +171,15 @@ class Patches(ItemSet):
         self.turn, self.small = self.turn.to(device), self.small.to(device)
         return self
 
-    def cut(self, item: Tensor) -> tuple[Tensor, Tensor | None]:
+    def cut(self, item: Tensor, device: torch.device | None = None) -> tuple[Tensor, Tensor | None]:
         """Patches of x and y for the numbers ``item`` [N], drawn from the global stream: uint8 [N, C, side, side] each,
-        those of y smaller by the scale."""
-        item = item.to(self.x.pixels.device)
+        those of y smaller by the scale, on ``device``, that of ``item`` unless given."""
+        device, item = device or item.device, item.to(self.x.pixels.device)
         places = self._anywhere(item) if self.grid is None else self.grid.places(item)
         turn = self.turn[torch.randint(len(self.turn), item.shape, device=item.device)]
         large = Places(places.image, places.top * self.scale, places.left * self.scale)
-        x = self.x.cut(large, self.side, turn)
-        return x, None if self.y is None else self.y.cut(places, self.side // self.scale, turn)
+        x = self.x.cut(large, self.side, turn).to(device)
+        return x, None if self.y is None else self.y.cut(places, self.side // self.scale, turn).to(device)
 
     def _anywhere(self, image: Tensor) -> Places:
         free = self.small[image] - self.side // self.scale + 1  # [N, 2]

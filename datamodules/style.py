@@ -198,7 +198,7 @@ class StyledImages(PairDataModule):
 
     def damaged(self, x: Tensor) -> Tensor:
         """As many patches of styles as there are contents ``x`` [N, 3, s, s]."""
-        drawn, _ = self.style_patches.cut(torch.randint(len(self.style_patches), (len(x),)))
+        drawn, _ = self.style_patches.cut(torch.randint(len(self.style_patches), (len(x),)), x.device)
         return from_uint8(drawn, UNIT)
 
     @cached_property

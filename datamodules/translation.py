@@ -204,7 +204,7 @@ class UnpairedImages(Translations):
     def damaged(self, x: Tensor) -> Tensor:
         """As many patches of the other kind as there are in ``x``, of images drawn at random."""
         item = torch.randint(len(self.conditions), (len(x),))
-        return from_uint8(self.conditions.cut(item)[0], self.value_range)
+        return from_uint8(self.conditions.cut(item, x.device)[0], self.value_range)
 
     def setup(self, stage: str) -> None:
         """Read all files that are needed, so that whatever is wrong with one is said before anything begins."""

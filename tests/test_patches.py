@@ -1,13 +1,29 @@
 """Patches: every turn of every place by hand, grids complete, draws resumable; one sentence for what cannot be cut."""
 
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from datamodules.denoising import BlindGaussian, Gaussian, NoisyImages
 from datamodules.functional.resize import bicubic_by
+from datamodules.holes import CentreBox
+from datamodules.inpainting import HoledImages
+from datamodules.matting import MattingCompositions
+from datamodules.pairs import PairDataModule
 from datamodules.patches import Canvas, Grid, Pair, Patches, Places
+from datamodules.style import StyledImages
 from datamodules.super_resolution import SuperResolutionImages
+from datamodules.translation import UnpairedImages
+from lightning_modules.losses.reconstruction import L1
+from lightning_modules.networks.dncnn import DnCNN
+from lightning_modules.reconstruction import ReconstructionModule
 
 
 def images(channels: int = 3) -> list[Tensor]:
@@ -129,6 +145,45 @@ def test_a_batch_is_a_function_of_seed_and_position(folder):
     assert not torch.equal(x, other[0])
     assert x.shape == (3, 1, 8, 8)
     assert y.shape == (3, 1, 4, 4)
+
+
+def made(kind: str, folder: Path) -> PairDataModule:
+    root: dict[str, Any] = {"root": str(folder), "batch_size": 4}
+    patches = {"train": ["train"], "patch": 8, **root}
+    if kind == "two scales":
+        return SuperResolutionImages(scales=[2, 4], **patches)
+    if kind == "noise":
+        return NoisyImages(BlindGaussian(), [Gaussian()], stride=None, colour="rgb", **patches)
+    if kind == "holes":
+        return HoledImages(holes=CentreBox(), **patches)
+    if kind == "unpaired":
+        return UnpairedImages(["."], ["."], load=12, patch=8, **root)
+    if kind == "styles":
+        return StyledImages(["train/0.png"], ["train"], ["train/1.png"], side=12, patch=8, **root)
+    parts = {"foregrounds": ["cut"], "backgrounds": ["train"], "test_backgrounds": ["train"]}
+    return MattingCompositions(**parts, test_share=0.3, patch=8, **root)
+
+
+@pytest.mark.parametrize("kind", ["two scales", "noise", "holes", "unpaired", "styles", "mattes"])
+def test_batches_go_where_the_networks_are_whatever_holds_the_bytes(folder, kind, monkeypatch):
+    for name in ("trainA", "trainB", "cut"):
+        shutil.copytree(folder / "train", folder / name)
+    for path in (folder / "cut").iterdir():
+        Image.open(path).convert("RGBA").save(path)
+    data, item = made(kind, folder), torch.tensor([0, 2, 1])
+    assert data.device == "cpu"
+    monkeypatch.setattr(PairDataModule, "target", torch.device("meta"))
+    assert {part.device.type for part in data.draw(item)} == {"meta"}
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_gpu_with_bytes_held_by_the_cpu(folder):
+    family = ReconstructionModule(
+        DnCNN(channels=3, depth=3, width=4), [L1()], optimizer=partial(torch.optim.Adam, lr=1e-4)
+    )
+    run = L.Trainer(accelerator="gpu", devices=1, max_steps=2, logger=False, enable_checkpointing=False)
+    run.fit(family, datamodule=made("noise", folder))
+    assert run.global_step == 2
 
 
 def test_an_epoch_on_a_grid_is_every_patch_once(folder):
