@@ -70,10 +70,11 @@ class ImprovedGenerator(Generator):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Images [N, *out_shape] of ``z`` [N, z_dim] under the labels ``y``."""
+        learns = torch.is_grad_enabled()  # as who looks for the z of an image does
         with torch.inference_mode(False), torch.enable_grad():  # a trainer that only evaluates has no gradients at all
             z, y = z.clone(), None if y is None else y.clone()
             better = self.ascent(
-                lambda z: self.D.forward(self.G.forward(z, y), y).float(), z, self.steps, share=1.0, create_graph=False
+                lambda z: self.D.forward(self.G.forward(z, y), y).float(), z, self.steps, share=1.0, create_graph=learns
             )
         image: Tensor = self.G(better, y)
         return image

@@ -133,6 +133,20 @@ def test_sefa_finds_what_the_weights_look_at() -> None:
         sefa(module.G, 7)
 
 
+def test_sefa_follows_w_where_its_axes_are_turned() -> None:
+    module = styled()
+    affine = [m for m in module.G.synthesis.modules() if isinstance(m, nn.Linear)]
+    for layer in affine:
+        layer.weight.data[:, 2] *= 5
+    found, (Q, _) = sefa(module.G, 6), torch.linalg.qr(torch.randn(6, 6))
+    for layer in affine:
+        layer.weight.data = layer.weight.data @ Q.T
+    turned = sefa(module.G, 6)
+    assert found.vectors[0].abs().argmax() == 2
+    assert torch.allclose((turned.vectors @ Q * found.vectors).sum(1).abs(), torch.ones(6), atol=1e-3)
+    assert torch.allclose(turned.strengths, found.strengths, rtol=1e-4)
+
+
 class Stretched(ZSpace):
     """Normal codes, of which one dimension is wider."""
 

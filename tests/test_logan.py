@@ -12,6 +12,9 @@ from datamodules.digits import Digits
 from lightning_modules.logan import LOGAN, Ascent, ImprovedGenerator
 from lightning_modules.networks.base import Generator
 from lightning_modules.networks.latents import Uniform
+from lightning_modules.tools.inversion import invert
+from lightning_modules.tools.layers import layer_names, output_of
+from lightning_modules.tools.spaces import ZSpace
 
 
 def logan(**settings: float) -> LOGAN:
@@ -109,6 +112,26 @@ def test_a_run_that_is_only_evaluated_shows_the_same() -> None:
     with torch.inference_mode():  # as a trainer that validates
         alone = module.generate_image(z.clone())
     assert torch.equal(alone, module.generate_image(z))
+
+
+def test_the_noise_of_an_image_can_be_looked_for() -> None:
+    torch.manual_seed(0)
+    space = ZSpace(logan())
+    x = torch.zeros(2, *space.G.out_shape)
+    z = space.draw(2).requires_grad_()
+    (slope,) = torch.autograd.grad((space.images(z) - x).square().sum(), z)
+    assert slope.abs().min() > 0
+    assert invert(space, x, steps=2, starts=4).codes.shape == z.shape
+
+
+def test_units_are_those_of_the_image_that_is_shown() -> None:
+    torch.manual_seed(0)
+    space = ZSpace(logan())
+    codes, last = space.draw(3), [name for name in layer_names(space.G) if name.startswith("G.")][-1]
+    made: list[Tensor] = []
+    with torch.no_grad():
+        out = output_of(space.G, last, lambda: made.append(space.images(codes)))
+    assert torch.equal(out, made[0])
 
 
 def test_a_run_goes_on_exactly(tmp_path: Path) -> None:

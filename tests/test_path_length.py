@@ -36,6 +36,13 @@ def test_the_mean_leaves_out_both_ends() -> None:
         PathLengths().compute()
 
 
+def test_the_mean_is_over_all_ranks() -> None:
+    metric = PathLengths()
+    metric.distributed_available_fn, metric.dist_sync_fn = lambda: True, lambda t, group=None: [t, 4 * t]
+    metric.update(torch.zeros(3, 1), torch.tensor([[0.1], [0.1], [0.1]]), 0.1)
+    assert metric.compute().item() == pytest.approx(2.5)
+
+
 class Linear(Generator):
     """x = A z, or with noise of its own."""
 

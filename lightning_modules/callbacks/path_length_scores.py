@@ -10,6 +10,7 @@ from datamodules.functional.keys import key
 from lightning_modules.base import AtelierModule, evaluating
 from lightning_modules.callbacks.scores import MeasuredScores
 from lightning_modules.generative import GenerativeModule
+from lightning_modules.metrics.base import full_precision
 from lightning_modules.metrics.path_length import PathLengths
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import Generator, Network, StyledGenerator
@@ -93,7 +94,7 @@ class PathLengthScores(MeasuredScores):
             for block in range(rank, blocks, world):
                 torch.manual_seed(key(self.seed, PATH_STREAM, block))
                 count = max(self.samples - block * BLOCK, 0)  # 0 on a rank beyond the last block
-                with evaluating(module.evaluated_generator):
+                with full_precision(module.device), evaluating(module.evaluated_generator):
                     images = self.step(module.evaluated_generator, min(BLOCK, max(count, 1)), block, module)
                     start, end = (self.features(network, image, module)[:count] for image in images)
                 metric.update(start, end, self.epsilon)
@@ -114,8 +115,7 @@ class PathLengthScores(MeasuredScores):
         return images
 
     def features(self, network: Network, image: Tensor, module: GenerativeModule) -> Tensor:
-        """What the network sees in ``image`` [N, C, H, W], in full precision."""
+        """What the network sees in ``image`` [N, C, H, W]."""
         low, high = module.value_range
-        with torch.autocast(image.device.type, enabled=False):
-            seen: Tensor = network((image.float() - low) / (high - low))
+        seen: Tensor = network((image.float() - low) / (high - low))
         return seen

@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric
 from datamodules.functional.statistics import gram
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores
+from lightning_modules.metrics.base import full_precision
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import FeatureMaps
 from lightning_modules.styling import Styling
@@ -80,7 +81,7 @@ class TransferScores(MeasuredScores):
     def compare(self, image: Tensor, x: Tensor, y: Tensor, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Distances of ``image`` to the content ``x``, to the styles ``y`` [1, K, 3, h, w] and to ``targets``, where
         there is something to compare."""
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image.device):
             found, content, styles = (self.features(one.float().clamp(0, 1)) for one in (image, x, y[0]))
         apart = {
             "content": [relative(found[layer], content[layer]) for layer in self.content_layers],

@@ -36,9 +36,9 @@ class PathLengths(Metric):
         Raises:
             ValueError: before the first step.
         """
-        if not self.slopes:
+        slopes = dim_zero_cat(self.slopes) if len(self.slopes) else torch.empty(0)  # of several ranks it is a tensor
+        if not len(slopes):
             raise ValueError("A path length of no steps: update the metric first.")
-        slopes = dim_zero_cat(self.slopes)
         ends = torch.tensor([LOWEST, HIGHEST], dtype=slopes.dtype, device=slopes.device)
         low, high = slopes.quantile(ends[0], interpolation="lower"), slopes.quantile(ends[1], interpolation="higher")
         return slopes[(slopes >= low) & (slopes <= high)].mean()

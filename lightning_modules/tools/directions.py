@@ -1,7 +1,7 @@
 """Directions in a generator's space along which its images change in one respect.
 
-- ``sefa``: what changes the first layers' styles most, from the weights alone (Shen and Zhou 2021, "Closed-form
-  factorization of latent semantics in GANs", eq. 5): eigenvectors of A^T A.
+- ``sefa``: what changes the layers' styles most, from the weights alone (Shen and Zhou 2021, "Closed-form factorization
+  of latent semantics in GANs", eq. 5): eigenvectors of A^T A, each style's row of A of length 1 as in the paper's code.
 - ``ganspace``: where drawn codes spread most (Haerkoenen et al. 2020, "GANSpace", section 2.1): principal components.
 - ``attribute``: what parts codes with a property from those without (Shen et al. 2020, "Interpreting the latent space
   of GANs", section 2.1): the normal of a linear separator.
@@ -32,7 +32,7 @@ def sefa(G: StyledGenerator, k: int) -> Directions:
     Raises:
         ValueError: w has fewer dimensions, or ``k`` is below 1.
     """
-    A = torch.cat([weight / weight.norm(dim=0, keepdim=True).clamp_min(1e-12) for weight in G.affine_weights()])
+    A = torch.cat([weight / weight.norm(dim=1, keepdim=True).clamp_min(1e-12) for weight in G.affine_weights()])
     require(k, A.shape[1])
     values, vectors = torch.linalg.eigh((A.T @ A).double())
     return Directions(vectors.T.flip(0)[:k].to(A), values.flip(0)[:k].to(A))

@@ -51,16 +51,16 @@ def watched(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def output_of(net: nn.Module, name: str, run: Callable[[], object]) -> Tensor:
-    """What the layer ``name`` of ``net`` puts out first in ``run``, [N, K, ...].
+    """What the layer ``name`` of ``net`` puts out last in ``run``, [N, K, ...]: of several passes that of the answer.
 
     Raises:
         ValueError: there is no such layer; or it is not asked, or its answer has no units.
     """
     with watched(find_layer(net, name)) as seen:
         run()
-    if not seen or seen[0].ndim < 2:
+    if not seen or seen[-1].ndim < 2:
         raise ValueError(f"the layer {name} puts out no maps or numbers of units here: take another")
-    return seen[0]
+    return seen[-1]
 
 
 @contextmanager
