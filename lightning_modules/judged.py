@@ -18,7 +18,7 @@ from lightning_modules.losses.regularisers import Regulariser, Scene
 from lightning_modules.losses.terms import require_once
 from lightning_modules.losses.weights import WeightTerm
 from lightning_modules.networks.base import Discriminator, Network, TwoHeadedDiscriminator, Verdict
-from lightning_modules.verdicts import Judged, Made, Shown, check_second_head, present
+from lightning_modules.verdicts import Judged, Made, Shown, check_code, check_second_head, present
 
 
 class JudgedModule(TwoPlayerModule):
@@ -78,6 +78,7 @@ class JudgedModule(TwoPlayerModule):
         for regulariser in regularisers:
             if regulariser.reads_noise and not self.makes_of_noise:
                 raise ValueError(f"{type(regulariser).__name__}: {type(self).__name__} makes no image of noise alone")
+            check_code(regulariser, generator)
         self.classification, self.augment, self.weight_clip = classification, augment or Unchanged(), weight_clip
         self.regularisers = cast(list[Regulariser], nn.ModuleList(regularisers))  # some have a state
         self.pseudo_reals, self.top_k = pseudo_reals, top_k

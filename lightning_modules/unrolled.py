@@ -135,7 +135,12 @@ class UnrolledGAN(GAN):
 
     def adversary(self, x: Tensor, fake: Tensor, y: Tensor, y_fake: Tensor) -> Tensor:
         """D's adversarial term, differentiable in ``fake`` too."""
-        return self.loss.d(self.ask(self.augment(x), y).logits, self.ask(self.augment(fake), y_fake).logits)
+        x, fake = self.augment(x), self.augment(fake)
+        if self.one_pass:
+            return self.loss.d(
+                *self.ask(torch.cat([x, fake]), torch.cat([y, y_fake])).logits.split([len(x), len(fake)])
+            )
+        return self.loss.d(self.ask(x, y).logits, self.ask(fake, y_fake).logits)
 
 
 def twin_of(opt: Optimizer, weights: dict[str, nn.Parameter]) -> LookAhead:

@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_modules.adversarial import Terms
 from lightning_modules.losses.classification import ClassificationTerm
 from lightning_modules.losses.regularisers import Regulariser
-from lightning_modules.networks.base import Discriminator, TwoHeadedDiscriminator, Verdict
+from lightning_modules.networks.base import Discriminator, Generator, Network, TwoHeadedDiscriminator, Verdict
 
 
 class Shown(NamedTuple):
@@ -62,3 +62,15 @@ def check_second_head(
         kind = "embeddings" if embeds else f"{wanted} numbers"
         has = "embeddings" if D.embeds else f"{D.outputs} numbers"
         raise ValueError(f"{reader} reads {kind} of D's second head, {head} gives {has}: choose a head that fits")
+
+
+def check_code(regulariser: Regulariser, generator: Network) -> None:
+    """Raise ValueError where ``regulariser`` reads a code that z does not begin with."""
+    if regulariser.code is None:
+        return
+    if not isinstance(generator, Generator) or generator.latent.code != regulariser.code:
+        categories, numbers = regulariser.code
+        raise ValueError(
+            f"{type(regulariser).__name__} reads a code of {categories} categories and {numbers} numbers: give the "
+            "generator a latent, networks.latents.Coded, of as many"
+        )

@@ -1,14 +1,26 @@
 """Laws of the networks: shapes, sizes counted by hand, initialisation, and that everything learns."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 from toys import weights
 
-from lightning_modules.networks.base import Network
+from lightning_modules.networks.base import Discriminator, Network
 from lightning_modules.networks.cnn import CNN
+from lightning_modules.networks.conditional import AuxiliaryDiscriminator, ConcatDiscriminator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator, resolutions
+from lightning_modules.networks.feedback import SpatialDiscriminator
 from lightning_modules.networks.mlp import MLPDiscriminator, MLPGenerator
+from lightning_modules.networks.patchgan import PatchGAN
+from lightning_modules.networks.psgan import PSGANDiscriminator
+from lightning_modules.networks.r3gan import R3GANDiscriminator
+from lightning_modules.networks.resolutions import Widths
+from lightning_modules.networks.singan import SinGANDiscriminator
+from lightning_modules.networks.sn_patchgan import SNPatchGAN
+from lightning_modules.networks.stylegan_discriminator import StyleGAN2Discriminator
 
 SIZES = (8, 16, 28, 32, 64, 128)
 
@@ -182,6 +194,37 @@ def test_blocks_leave_their_input_unchanged(make: type[DCGANDiscriminator]) -> N
         after = block(x)
         assert torch.equal(x, before)
         x = after
+
+
+JUDGES: dict[str, tuple[Callable[[], Discriminator], tuple[int, ...]]] = {
+    "dcgan": (partial(DCGANDiscriminator, 16, 3, 4), (3, 16, 16)),
+    "r3gan": (partial(R3GANDiscriminator, 3, (8, 8, 8), group=4), (3, 16, 16)),
+    "stylegan2": (partial(StyleGAN2Discriminator, 16, 3, widths=Widths(64, 8)), (3, 16, 16)),
+    "patchgan": (partial(PatchGAN, 3, 0, 2, 4), (3, 32, 32)),
+    "sn-patchgan": (partial(SNPatchGAN, condition=0, width=4), (3, 64, 64)),
+    "places": (partial(SpatialDiscriminator, 16, 3, 4, scores=4), (3, 16, 16)),
+    "psgan": (partial(PSGANDiscriminator, (4, 8), 3), (3, 33, 33)),
+    "singan": (partial(SinGANDiscriminator, (32, 32), width=4), (3, 32, 32)),
+    "auxiliary": (partial(AuxiliaryDiscriminator, DCGANDiscriminator(16, 3, 4), 5), (3, 16, 16)),
+}
+
+
+@pytest.mark.parametrize(("make", "shape"), JUDGES.values(), ids=JUDGES.keys())
+def test_what_a_judge_says_beside_its_features_is_what_it_says(
+    make: Callable[[], Discriminator], shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    D, x = make().eval(), torch.rand(3, *shape)
+    y = None if D.num_classes is None else torch.zeros(3, dtype=torch.int64)
+    said = D.judge(x, y)
+    assert torch.equal(said.logits, D(x, y))
+    assert len(said.features) == 3
+
+
+def test_what_is_wrapped_says_whether_its_blocks_take_images() -> None:
+    inner = ConcatDiscriminator(DCGANDiscriminator(16, 5, 4), 2)
+    assert not AuxiliaryDiscriminator(inner, 2).blocks_take_images
+    assert AuxiliaryDiscriminator(DCGANDiscriminator(16, 3, 4), 2).blocks_take_images
 
 
 @pytest.mark.parametrize("make", NETWORKS)

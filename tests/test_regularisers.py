@@ -197,6 +197,8 @@ def test_the_maximal_gradient_is_that_of_the_steepest_point() -> None:
 
 def gan(*regularisers: Regulariser, second: int | None = None, **settings: Any) -> GAN:
     G, D = dcgans(batch_norm=False)
+    if any(isinstance(term, MutualInformation) for term in regularisers):
+        G.latent = Coded(2, 1)
     return GAN(G, D if second is None else SecondHeadDiscriminator(D, second), regularisers=regularisers, **settings)
 
 
@@ -274,6 +276,7 @@ def test_what_moves_images_refuses_others() -> None:
         (lambda: Consistency(shift=0.5), "shift is a share of the side"),
         (lambda: Consistency(weight=-1.0), "Consistency: weight must not be negative"),
         (lambda: MutualInformation(0, 0), "there is no code: give categories or numbers"),
+        (lambda: gan(MutualInformation(3, 0), second=3), "a code of 3 categories and 0 numbers: give the generator"),
         (lambda: Coded(0, 0), "give categories or numbers"),
         (lambda: TopK(least=0.0), "decay and least must be above 0"),
         (lambda: APA(kimg=0), "APA: kimg must be above 0"),

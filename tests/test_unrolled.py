@@ -215,6 +215,17 @@ def test_d_is_as_it_was_batch_norm_and_all(tmp_path: Path, loss: AdversarialLoss
     assert distance(before, weights(G)) > 1e-5
 
 
+def test_d_judges_as_many_at_once_ahead_as_in_its_own_step() -> None:
+    G, D = dcgans()
+    module, sizes, (x, y) = UnrolledGAN(G, D, unroll=2, one_pass=True), [], batches(1)[0]
+    module.trained_optimizers = lambda: [torch.optim.Adam(D.parameters())]  # type: ignore[method-assign]
+    D.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    module.d_loss(x, y)
+    module.g_loss(x, y)
+    both, alone = 2 * len(x), len(x)
+    assert sizes == [both, both, both, alone, both]  # its own step, two ahead, G's question, how D reacts
+
+
 def test_frozen_blocks_of_d_stay_where_they_are_in_the_look_ahead_too() -> None:
     module = UnrolledGAN(*mlps(), unroll=2, freeze_d=1, d_optimizer=sgd())
     opts = module.configure_optimizers()

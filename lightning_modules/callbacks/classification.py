@@ -29,7 +29,7 @@ class ClassificationScores(Scores):
 
     def alike(self, score: str, before: Mapping[str, Any]) -> bool:
         """As in the base; how many images there are is known after the first validation alone."""
-        return super().alike(score, before | {"images": self.images})
+        return super().alike(score, {**before, "images": self.images})
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Make room for the counts."""

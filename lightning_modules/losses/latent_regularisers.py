@@ -64,7 +64,7 @@ class MutualInformation(Regulariser):
         if categories + numbers == 0:
             raise ValueError("MutualInformation: there is no code: give categories or numbers")
         self.categories, self.numbers, self.outputs = categories, numbers, categories + numbers
-        self.weight, self.number_weight = weight, number_weight
+        self.weight, self.number_weight, self.code = weight, number_weight, (categories, numbers)
 
     def d(self, scene: Scene, step: int) -> Tensor:
         """What the head still gets wrong, on fakes."""

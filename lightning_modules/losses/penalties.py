@@ -153,8 +153,13 @@ class MaxGradientPenalty(GradientPenalty):
 
     name = "max_gp"
 
+    def __init__(
+        self, weight: float = 10.0, every: int = 1, autocast: bool = False, after_augment: bool = False
+    ) -> None:
+        super().__init__(weight, every, autocast, 0.0, after_augment)
+
     def __call__(self, D: Critic, real: Tensor, fake: Tensor, y: Tensor | None) -> Tensor:
-        """weight times the largest squared norm; ``target`` takes no part."""
+        """weight times the largest squared norm."""
         points = self.points(real.detach().float(), fake.detach().float()).requires_grad_()
         return self.weight * squared_norm(input_gradient(D(points, y), points)).max()
 

@@ -56,11 +56,13 @@ class Regulariser(nn.Module, ABC):
         compares: whether it needs D's answer to reals in G's step too.
         reads_features: whether it needs the features that D's heads judge.
         reads_noise: whether it needs z.
+        code: categories and numbers that z is to begin with, where that matters.
         asks_g: whether it has G make images of other noise, in D's step too.
     """
 
     name: ClassVar[str]
     outputs: int | None = None
+    code: tuple[int, int] | None = None
     compares: ClassVar[bool] = False
     reads_features: ClassVar[bool] = False
     reads_noise: ClassVar[bool] = False

@@ -122,4 +122,8 @@ class SpatialDiscriminator(Discriminator):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, channels, size, size] to logits [N, scores, scores]; ``y`` is not used."""
-        return self.head(self.blocks(x)).squeeze(1)
+        return self.verdict(self.features(x))
+
+    def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """The logits [N, scores, scores] of ``features``."""
+        return self.head(features)[:, 0]

@@ -8,7 +8,13 @@ from torch.nn.functional import one_hot
 
 
 class Latent(ABC):
-    """A distribution over vectors."""
+    """A distribution over vectors.
+
+    Attributes:
+        code: categories and numbers that a vector begins with, where they are to mean something.
+    """
+
+    code: tuple[int, int] | None = None
 
     @abstractmethod
     def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
@@ -83,7 +89,7 @@ class Coded(Latent):
     def __init__(self, categories: int = 10, numbers: int = 2) -> None:
         if categories < 0 or numbers < 0 or categories + numbers == 0:
             raise ValueError(f"Coded: give categories or numbers, got {categories} and {numbers}")
-        self.categories, self.numbers = categories, numbers
+        self.categories, self.numbers, self.code = categories, numbers, (categories, numbers)
 
     def draw(self, n: int, z_dim: int, device: torch.device) -> Tensor:
         """Codes and noise [n, z_dim]."""

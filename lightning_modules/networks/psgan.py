@@ -176,4 +176,8 @@ class PSGANDiscriminator(Discriminator):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, C, H, W] to logits [N, h, w]; ``y`` is not used."""
-        return self.head(self.blocks(x))[:, 0]
+        return self.verdict(self.features(x))
+
+    def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """The logits [N, h, w] of ``features``."""
+        return self.head(features)[:, 0]

@@ -163,4 +163,15 @@ class SinGANDiscriminator(Scales, PyramidDiscriminator):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """``x`` [N, 3, h, w] of the current scale to logits [N, h - 2 layers, w - 2 layers]."""
-        return self.scales[self.current](x)[:, 0]
+        return self.verdict(self.features(x))
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """What the current scale's last convolution judges of ``x``."""
+        for layer in list(self.scales[self.current].children())[:-1]:
+            x = layer(x)
+        return x
+
+    def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
+        """The logits [N, h, w] of ``features``."""
+        *_, last = self.scales[self.current].children()
+        return last(features)[:, 0]

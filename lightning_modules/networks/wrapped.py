@@ -33,6 +33,7 @@ class Wrapped(Discriminator):
     def __init__(self, discriminator: Discriminator, num_classes: int | None) -> None:
         super().__init__()
         self.discriminator, self.num_classes = discriminator, num_classes
+        self.blocks_take_images = self.blocks_take_images and discriminator.blocks_take_images
 
     def refuse_packs(self) -> None:
         """Raise ValueError where the inner one judges several samples at once, which have no label of their own."""

@@ -39,7 +39,7 @@ class Discriminator(Network):
         return self.blocks(x)
 
     def verdict(self, features: Tensor, y: Tensor | None = None) -> Tensor:
-        """The logits [N] of ``features``."""
+        """The logits of ``features``: [N], unless said otherwise."""
         return self.head(features).flatten()
 
     def answer(self, features: Tensor, y: Tensor | None = None) -> Tensor:
