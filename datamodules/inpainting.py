@@ -51,9 +51,10 @@ class HoledImages(PairDataModule):
         patch: side of a training patch, in px.
         turns: which of a square's eight turns are drawn, for the patch; holes are turned in all ways.
         batch_size: patches a batch, on each rank.
-        seed: of order, places, turns and holes.
+        seed: of order, places, turns and training holes.
         device: where the training images' bytes are kept, "cpu" or "cuda".
         root: the folder that holds all data sets; None is the environment's ATELIER_DATA, else data/.
+        test_seed: of the tests' holes, so that runs of several seeds share them.
 
     Raises:
         ValueError: settings that cannot be followed; when read: images or masks that cannot be used.
@@ -77,6 +78,7 @@ class HoledImages(PairDataModule):
         seed: int = 0,
         device: str = "cpu",
         root: str | None = None,
+        test_seed: int = 0,
     ) -> None:
         super().__init__(patch, None, turns, "rgb", batch_size, seed, device, root)
         if not all(0 <= level <= 1 for level in fill):
@@ -92,7 +94,7 @@ class HoledImages(PairDataModule):
         if not self.test_holes and not self.masks:
             self.test_holes = [self.holes]
         names_of([*(kind.name for kind in self.test_holes), *(Path(folder).name for folder in masks)], "test_holes")
-        self.shrink, self.fill = checked_shares(shrink), fill
+        self.shrink, self.fill, self.test_seed = checked_shares(shrink), fill, test_seed
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The training images at every size."""
@@ -143,7 +145,7 @@ class HoledImages(PairDataModule):
     def kinds(self, count: int) -> dict[str, Tensor]:
         """The holes of ``count`` images, [count, 1, side, side], by the names of the kinds."""
         found = {
-            kind.name: draw_holes(kind, count, self.side, key(self.seed, HOLE_STREAM, TEST, i))
+            kind.name: draw_holes(kind, count, self.side, key(self.test_seed, HOLE_STREAM, TEST, i))
             for i, kind in enumerate(self.test_holes)
         }
         for folder in self.masks:

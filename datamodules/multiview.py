@@ -68,6 +68,7 @@ class ThreeViews(ViewsDataModule):
         seed: int = 0,
         device: str = "cpu",
         root: str | None = None,
+        test_seed: int = 0,
     ) -> None:
         super().__init__(
             scale,
@@ -82,12 +83,13 @@ class ThreeViews(ViewsDataModule):
             seed,
             device,
             root,
+            test_seed,
         )
         self.motions, self.clips_at, self.train, self.test = motions, clips_at, train, test
 
-    def make(self, name: str, image: Tensor, number: int) -> Scene:
+    def make(self, name: str, image: Tensor, number: int, seed: int) -> Scene:
         """``image`` as the centre, and two frames of a camera that moved, cropped to what all of them show."""
-        stream = torch.Generator().manual_seed(key(self.seed, _STREAM, number))
+        stream = torch.Generator().manual_seed(key(seed, _STREAM, number))
         margin = self.motions.margin(*image.shape[2:])
         if 2 * margin >= min(image.shape[2:]):
             raise ValueError(f"{name} is too small for its motions: set data.init_args.motions to smaller ones.")

@@ -70,6 +70,7 @@ class StereoImages(ViewsDataModule):
         seed: int = 0,
         device: str = "cpu",
         root: str | None = None,
+        test_seed: int = 0,
     ) -> None:
         super().__init__(
             scale,
@@ -84,6 +85,7 @@ class StereoImages(ViewsDataModule):
             seed,
             device,
             root,
+            test_seed,
         )
         if turns not in ("vertical", "none"):
             raise ValueError(
@@ -92,9 +94,9 @@ class StereoImages(ViewsDataModule):
             )
         self.disparities, self.pairs_at, self.train, self.test = disparities, pairs_at, train, tuple(test)
 
-    def make(self, name: str, image: Tensor, number: int) -> Scene:
+    def make(self, name: str, image: Tensor, number: int, seed: int) -> Scene:
         """``image`` as the left view, cropped to what a right view can show, and a right view."""
-        stream = torch.Generator().manual_seed(key(self.seed, _STREAM, number))
+        stream = torch.Generator().manual_seed(key(seed, _STREAM, number))
         H, W = image.shape[2:]
         width = W - math.ceil(self.disparities.largest)
         if width < 1:

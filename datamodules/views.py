@@ -32,10 +32,11 @@ class ViewsDataModule(PairDataModule):
 
     Args:
         scale: how much larger x is.
-        images: folders of images below ``root``, of each of which views are made, their seed being ``seed``.
+        images: folders of images below ``root``, of each of which views are made by ``seed``.
         held_out: how many of these, the last by name, are a test set and not trained on.
         copy_reference: give the reference in place of every side view.
         shuffled_tests: add to each test set one whose side views are those of another scene.
+        test_seed: by which the views of the test set are made, so that runs of several seeds share it.
 
     The other arguments are PairDataModule's.
 
@@ -62,6 +63,7 @@ class ViewsDataModule(PairDataModule):
         seed: int,
         device: str,
         root: str | None,
+        test_seed: int,
     ) -> None:
         super().__init__(
             patch=patch, turns=turns, colour=colour, batch_size=batch_size, seed=seed, device=device, root=root
@@ -71,13 +73,13 @@ class ViewsDataModule(PairDataModule):
         if held_out < 0:
             raise ValueError(f"held_out is {held_out}: set data.init_args.held_out to 0 or more images.")
         self.scales, self.folders, self.held_out = (scale,), tuple(images), held_out
-        self.copy_reference, self.shuffled_tests = copy_reference, shuffled_tests
+        self.copy_reference, self.shuffled_tests, self.test_seed = copy_reference, shuffled_tests, test_seed
 
     # --- to be said by a subclass -----------------------------------------------------------------------------
 
     @abstractmethod
-    def make(self, name: str, image: Tensor, number: int) -> Scene:
-        """The scene of which ``image`` uint8 [1, C, H, W] is a view; ``number`` is its own."""
+    def make(self, name: str, image: Tensor, number: int, seed: int) -> Scene:
+        """The scene of which ``image`` uint8 [1, C, H, W] is a view; ``number`` is its own, ``seed`` its part's."""
 
     @abstractmethod
     def real_training_scenes(self) -> list[Scene]:
@@ -97,7 +99,8 @@ class ViewsDataModule(PairDataModule):
             raise ValueError(
                 f"{len(images)} images are too few to hold {self.held_out} out: lower data.init_args.held_out."
             )
-        return [self.make(pair.name, pair.x, i) for i, pair in enumerate(images)]
+        seeds = [self.seed] * (len(images) - self.held_out) + [self.test_seed] * self.held_out
+        return [self.make(pair.name, pair.x, i, seed) for i, (pair, seed) in enumerate(zip(images, seeds, strict=True))]
 
     def training_pairs(self) -> dict[int, list[Pair]]:
         """The scenes that are not held out."""

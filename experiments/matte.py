@@ -31,11 +31,13 @@ from experiments.restore_pictures import (
     read_image,
     reserved,
     save,
+    taken_by,
     tensor_of,
 )
 from experiments.train import say
 from experiments.weights import load_weights
 from lightning_modules.matting import MakesMattes
+from lightning_modules.tools.classic_matting import ClassicMatting
 
 OWN = ("--trimap", "--background", "--out", "--ckpt")
 TRIMAPS = Companions("trimap", "give an image that is 0 for background, 255 for foreground and 128 between")
@@ -88,6 +90,8 @@ def find_module(request: Request) -> MakesMattes:
         subject = find_subject(request, "matte")
         module, title = matting(bare_module(subject.cli)), f"{subject.cli.config.experiment} ({subject.which})"
         load_weights(module, subject.checkpoint)
+    with users_mistakes():
+        _ = module.net.library if isinstance(module.net, ClassicMatting) else None  # told once, not picture by picture
     say(f"{title}: {type(module.net).__name__}, {module.weights_name} weights")
     return module.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -127,7 +131,8 @@ def write(module: MakesMattes, ground: Image.Image | None, picture: Picture, pat
     with reserved(*paths[: 2 if ground is None else 3]):
         assert picture.alpha is not None
         y = from_uint8(torch.cat([picture.pixels, picture.alpha], 1), UNIT)
-        alpha = module.matte(y.to(module.device)).cpu()
+        with taken_by(type(module.net).__name__, picture):
+            alpha = module.matte(y.to(module.device)).cpu()
         front = foreground(y[:, :3], alpha)
         cut = replace(picture, pixels=to_uint8(front, UNIT), alpha=to_uint8(alpha, UNIT))
         save(Picture(to_uint8(alpha, UNIT)), paths[0])

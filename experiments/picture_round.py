@@ -65,7 +65,7 @@ def all_of(pictures: Pictures, write: Write, out: Path, verb: str) -> Done:
         UserError: not one was done.
         RunError: the disk or the memory is full.
     """
-    done, several = Done(), len(pictures.numbers) > 1
+    done, several, new = Done(), len(pictures.numbers) > 1, not out.exists()
     made: dict[Path, str] = {}
     progress = Progress(pictures.title, len(pictures.numbers), f"images {verb}")
     for place, index in enumerate(pictures.numbers, 1):
@@ -92,8 +92,18 @@ def all_of(pictures: Pictures, write: Write, out: Path, verb: str) -> Done:
             progress.show(place)
     progress.end()
     if not done.pictures:
+        if new:
+            sweep(out)
         raise UserError(f"nothing was {verb} of {pictures.title}: {examples(done.faults)}")
     return done
+
+
+def sweep(out: Path) -> None:
+    """Remove the folder ``out``, where there is nothing in it but folders."""
+    if not out.is_dir() or any(not path.is_dir() for path in out.rglob("*")):
+        return
+    for folder in sorted([out, *out.rglob("*")], reverse=True):
+        folder.rmdir()
 
 
 def reason(error: Exception) -> str:

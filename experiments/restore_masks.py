@@ -84,7 +84,8 @@ def applied(picture: Picture, restorer: AnyRestorer, tiling: Tiling, progress: C
             return restorer.picture(picture.pixels, tiling, progress)
     assert picture.hole is not None
     try:
-        return restorer.picture(picture.pixels, picture.hole)
+        with taken_by(type(restorer.module.net).__name__, picture, (RuntimeError,)):
+            return restorer.picture(picture.pixels, picture.hole)
     except ValueError as error:
         raise BadImageError(str(error)) from error
 

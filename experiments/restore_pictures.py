@@ -33,6 +33,7 @@ from datamodules.sources import Entry, FolderSource, Source
 from experiments.errors import UserError, memory_is_full, one_line, sentence_of
 from experiments.locks import taken
 
+Errors = tuple[type[Exception], ...]
 GREY = ("1", "L", "LA", "La")
 
 
@@ -250,15 +251,17 @@ def reserved(*paths: Path) -> Iterator[None]:
 
 
 @contextmanager
-def taken_by(name: str, picture: Picture) -> Iterator[None]:
+def taken_by(name: str, picture: Picture, errors: Errors = (ValueError, RuntimeError)) -> Iterator[None]:
     """Say of ``picture`` that the network ``name``, asked in the block, does not take it, and why.
 
+    What it says to too small a picture is one of ``errors``: a ValueError, or a RuntimeError of torch.
+
     Raises:
-        BadImageError: it does not; what it says to too small a picture is a ValueError or a RuntimeError of torch.
+        BadImageError: it does not.
     """
     try:
         yield
-    except (ValueError, RuntimeError) as error:
+    except errors as error:
         if memory_is_full(error):
             raise
         H, W = picture.pixels.shape[2:]

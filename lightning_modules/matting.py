@@ -49,8 +49,12 @@ class MakesMattes(Restoring):
         """Take these losses; Charbonnier's with weight 1/2 where they are None.
 
         Raises:
-            ValueError: two losses of one kind bear one name.
+            ValueError: two losses of one kind bear one name, or there are losses of an image, which alpha is not.
         """
+        if self.losses or self.margin:
+            raise ValueError(
+                f"{type(self).__name__} has alpha_losses and composition_losses: leave losses and margin out"
+            )
         half = [Charbonnier(0.5, EPSILON)]
         self.alpha_losses = half if alpha_losses is None else list(alpha_losses)
         self.composition_losses = half if composition_losses is None else list(composition_losses)

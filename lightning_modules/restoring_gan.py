@@ -16,7 +16,7 @@ from lightning_modules.contract import StatesItsData
 from lightning_modules.judged import JudgedModule
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 from lightning_modules.networks.base import Discriminator, Network
-from lightning_modules.restoring import Restoring
+from lightning_modules.restoring import Reads, Restoring
 
 
 class RestoringGAN(Restoring, JudgedModule):
@@ -27,6 +27,7 @@ class RestoringGAN(Restoring, JudgedModule):
         discriminator: D(x, y) -> logits.
         losses: terms of G's objective between G(y) and x, each of another name.
         adversarial_weight: of D's verdict in G's objective.
+        colour: what y is for ``atelier restore``: three channels, BT.601 luma in 16/255 to 235/255, or full-range grey.
         **judged: the arguments of ``JudgedModule``.
 
     Raises:
@@ -39,13 +40,14 @@ class RestoringGAN(Restoring, JudgedModule):
         discriminator: Discriminator,
         losses: Sequence[ReconstructionLoss] = (),
         adversarial_weight: float = 1.0,
+        colour: Reads = "rgb",
         **judged: Any,
     ) -> None:
         super().__init__(generator, discriminator, **judged)
         if adversarial_weight <= 0:
             raise ValueError(f"adversarial_weight must be above 0, got {adversarial_weight}: without D it is no GAN")
         self.compare_by(losses)
-        self.adversarial_weight = adversarial_weight
+        self.adversarial_weight, self.colour = adversarial_weight, colour
 
     def check_data(self, data: StatesItsData) -> None:
         """The base's; and D must know the patches."""

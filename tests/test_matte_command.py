@@ -1,5 +1,6 @@
 """``atelier matte``: what it writes, which trimap goes with which picture, and one sentence for what is wrong."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,30 @@ def test_what_a_picture_of_16_bits_loses_is_said(capfd: pytest.CaptureFixture[st
     Image.fromarray(np.arange(130, dtype=np.uint16).reshape(10, 13) * 500).save("deep.png")
     assert main(["matte", quarter(), "deep.png", "--trimap", "t.png"]) == 0
     assert "lost: 16 bits (deep.png)" in capfd.readouterr().out
+
+
+class Padded(Quarter):
+    """Reflects more than a small picture has."""
+
+    def forward(self, y: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(y, (20, 20, 20, 20), "reflect")[:, :, 20:-20, 20:-20])
+
+
+def test_a_picture_that_is_too_small_for_the_network_costs_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    photo()
+    trimap()
+    folder = str(run(f"{__name__}.Padded", FAMILY))
+    assert "Padded takes no picture of 13 x 10 px: " in refused(capfd, "matte", folder, "p.png", "--trimap", "t.png")
+
+
+def test_a_method_without_its_library_costs_one_sentence(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo()
+    trimap()
+    monkeypatch.setitem(sys.modules, "pymatting", None)
+    said = refused(capfd, "matte", "matting/closed_form_emoji", "p.png", "--trimap", "t.png")
+    assert "ClosedFormMatting needs pymatting: pip install 'lightning-atelier[matting]'" in said
 
 
 SENTENCES = {

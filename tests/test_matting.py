@@ -148,6 +148,21 @@ def test_foreground_colours_lose_the_old_background() -> None:
     assert torch.equal(front[..., -1], picture[..., -1])  # where alpha is 1
 
 
+def test_foreground_colours_come_from_no_further_than_the_windows_reach() -> None:
+    alpha = torch.full((1, 1, 8, 160), 0.5)
+    picture = torch.rand(1, 3, 8, 160)
+    other = picture.clone()
+    other[..., 0] = 1 - other[..., 0]
+    apart = (foreground(picture, alpha) - foreground(other, alpha)).abs().amax((0, 1, 2))
+    assert apart[45] > 0
+    assert not apart[49:].any()
+
+
+def test_losses_of_an_image_are_refused() -> None:
+    with pytest.raises(ValueError, match="DeepMatting has alpha_losses and composition_losses: leave losses and"):
+        DeepMatting(TrimapMean(), losses=[L1()])
+
+
 def test_levels_of_a_trimap_and_what_is_none() -> None:
     image = torch.tensor([[[[0, 102], [128, 255]]]], dtype=torch.uint8)
     assert levelled(image.expand(-1, 3, -1, -1), 2, 2).flatten().tolist() == [0, 128, 128, 255]

@@ -73,6 +73,8 @@ def test_frames_are_made_by_the_seed_and_filmed_ones_stand_between_their_neighbo
         assert not torch.equal(training[0].y[:, side], training[0].y[:, :3])
     assert torch.equal(three().training_pairs()[2][0].y, training[0].y)
     assert not torch.equal(three(seed=1).training_pairs()[2][0].y, training[0].y)
+    hashes = [three(**seeds).pairs()[0].sha256 for seeds in ({}, {"seed": 1}, {"test_seed": 1})]
+    assert hashes[0] == hashes[1] != hashes[2]  # runs of several seeds are tested on the same scenes
     (film,) = (s for s in data.pairs() if s.name == "street-x2")
     frames = [bicubic_by(texture(1, 3, 24, 32, seed=20 + i), 0.5) for i in range(4)]
     assert torch.equal(film.pairs[0][1], torch.cat([frames[1], frames[0], frames[2]], dim=1))

@@ -14,9 +14,13 @@ from toys import Finite, trainer
 from datamodules.damage import Holed
 from lightning_modules.losses.reconstruction import L1
 from lightning_modules.networks.base import Filler, Network
+from lightning_modules.networks.dncnn import DnCNN
 from lightning_modules.networks.gated_conv import GatedNetwork
 from lightning_modules.networks.patchgan import PatchGAN
 from lightning_modules.restoration_gan import InpaintingRestorationGAN, RestorationGAN
+from lightning_modules.restoring_gan import RestoringGAN
+from lightning_modules.tools.restoration import Restorer
+from lightning_modules.tools.tiles import Tiling
 
 
 class Shift(Network):
@@ -157,3 +161,13 @@ def test_with_the_term_g_uses_z_more(tmp_path: Path) -> None:
     )
     assert with_it > 2 * without
     assert with_it > 0.1
+
+
+def test_a_gan_can_say_that_it_reads_grey() -> None:
+    torch.manual_seed(0)
+    module = RestoringGAN(DnCNN(channels=1, depth=3, width=4), PatchGAN(1, 1, 1, 4), [L1()], colour="grey")
+    restorer = Restorer(module.evaluated, module.colour)
+    picture = restorer.picture(torch.full((1, 1, 32, 32), 90, dtype=torch.uint8), Tiling(None, 0))
+    assert picture.shape == (1, 1, 32, 32)
+    assert module.restore((*[torch.rand(2, 1, 16, 16)] * 2,)).shape == (2, 1, 16, 16)
+    assert module.examples(2)["y"].shape[:2] == (2, 1)

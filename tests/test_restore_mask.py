@@ -209,6 +209,20 @@ def test_a_mask_without_holes_changes_nothing_and_one_of_nothing_else_changes_al
     assert (all_of_it == 51).all()
 
 
+class Padded(Paint):
+    """Reflects more than a small picture has."""
+
+    def forward(self, y: Tensor, hole: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(y, (9, 9, 9, 9), "reflect")[:, :, 9:-9, 9:-9], hole)
+
+
+def test_a_picture_that_is_too_small_for_the_network_costs_one_sentence(capfd: Any) -> None:
+    put(noise(8, 12, 3), "p.png")
+    mask(8, 12)
+    folder = filler("Padded")
+    assert "Padded takes no picture of 12 x 8 px: " in refused(capfd, "restore", folder, "p.png", "--mask", "m.png")
+
+
 def test_mistakes_cost_one_sentence(capfd: Any) -> None:
     put(noise(16, 17, 3))
     mask(16, 17)
