@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 
 from datamodules.functional.files import replacing
@@ -25,6 +26,7 @@ PAIRS = 50  # of a blind comparison
 SCORES = 5  # in the terminal, beside the one that runs are ranked by
 ABREAST = 6  # runs whose settings stand side by side; of more, values are counted
 MOST = 60  # characters of a setting's value
+KEYED = ("model", "data", "trainer")  # settings that a run's key hangs on
 
 
 def compare(argv: Sequence[str]) -> int:
@@ -109,7 +111,25 @@ def remarks(contenders: Sequence[Contender], by: ScoreColumn | None) -> list[str
     unknown = [one.name for one in contenders if not one.settings.values]
     if unknown:
         said.append(f"Settings of {', '.join(unknown)} are not known: its YAML is another by now, or it has none.")
-    return said
+    first = {(one.result.experiment, one.result.key, one.settings.whole): one for one in reversed(contenders)}
+    return said + [
+        f"{a.name} and {b.name} may differ in a setting that a committed result leaves at its default: their keys do."
+        for a, b in combinations(reversed(first.values()), 2)
+        if unlike_unsaid(a, b)
+    ]
+
+
+def unlike_unsaid(a: Contender, b: Contender) -> bool:
+    """Whether the keys of two runs of one experiment differ, and no setting that they hang on does.
+
+    Of runs whose defaults are all spelt out a setting does.
+    """
+    keys = {a.result.key, b.result.key}
+    if a.result.experiment != b.result.experiment or None in keys or len(keys) == 1:
+        return False
+    if a.settings.whole == b.settings.whole or not (a.settings.values and b.settings.values):
+        return False
+    return not any(name.split(".")[0] in KEYED for name in differences([a.settings, b.settings]))
 
 
 def scores_sheet(

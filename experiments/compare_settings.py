@@ -1,5 +1,6 @@
 """Configurations as flat settings such as ``model.generator.width``, and those in which runs differ. No torch."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from experiments.table_file import Loader
 
 TOLD_ELSEWHERE = ("experiment", "seed_everything", "runs_dir", "record")
 CLASS, ARGUMENTS = "class_path", "init_args"
+WITH_EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")  # 1e-3, which YAML takes for a word, is 0.001
 UNKNOWN = "?"  # the value of a run whose configuration is not known
 
 
@@ -72,10 +74,9 @@ def _text(value: Any) -> str:
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
-    try:
-        return f"{float(value):g}"  # 1e-3, which YAML takes for a word, is 0.001
-    except (TypeError, ValueError):
-        return str(value)
+    if isinstance(value, int | float) or (isinstance(value, str) and WITH_EXPONENT.fullmatch(value)):
+        return f"{float(value):.12g}"
+    return str(value)
 
 
 def differences(settings: Sequence[Settings]) -> dict[str, list[str | None]]:

@@ -5,7 +5,8 @@ Without torch: it reads what the run has written, also while it goes on.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ def report(argv: Sequence[str]) -> int:
 
 def written(run: RunDirectory) -> str:
     """The page of ``run``."""
-    record, moments = read_json(run.path / "record.json"), list(rows(run))
-    curves, frames = series(moments), panels(run.path / "samples")
+    record = read_json(run.path / "record.json")
+    curves, frames = series(continued(rows(run), record.get("started") or ())), panels(run.path / "samples")
     names = list(curves)
     measured = {name for scores in scored_blocks(record) for name in scores["last"]["metrics"]}
     scored = {i: name for i, name in enumerate(names) if name.removeprefix("val/") in measured}
@@ -106,6 +107,25 @@ def rows(run: RunDirectory) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(found, dict):
             yield found
+
+
+def continued(moments: Iterable[dict[str, Any]], started: Sequence[str]) -> Moments:
+    """``moments`` as of a run without a break: of steps that a resume repeats the later rows, and no pauses.
+
+    Args:
+        moments: rows of metrics.jsonl, in order.
+        started: when the run was started and resumed, in ISO's form.
+    """
+    resumed = sorted(datetime.fromisoformat(text).timestamp() for text in started)[1:]
+    kept: Moments = []
+    done, ahead = 0, 0.0  # resumes met so far, and how far the clock is behind the rows' own
+    for row in moments:
+        if (met := sum(row.get("time", 0.0) >= one for one in resumed)) > done:
+            kept = [old for old in kept if old.get("d_step", 0) < row.get("d_step", math.inf)]
+            begun = resumed[met - 1]
+            done, ahead = met, begun - max((old["time"] for old in kept if "time" in old), default=begun)
+        kept.append(row | {"time": row["time"] - ahead} if "time" in row else row)
+    return kept
 
 
 def series(moments: Moments) -> dict[str, list[Point]]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from command_line import ROOT, place, refused
 from PIL import Image
 
 from experiments.cli import main
-from experiments.compare import plain
+from experiments.compare import plain, remarks
+from experiments.compare_runs import Contender
 from experiments.compare_scores import chosen
 from experiments.compare_settings import Settings, differences, flat
 from experiments.errors import UserError
 from experiments.table_file import read_table, tables
+from experiments.table_results import result_of
 from lightning_modules.metrics.directions import better
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -191,6 +194,10 @@ def test_settings_by_hand() -> None:
         **{"model.penalties.R1-2": "R1", "model.penalties.R1-2.weight": "2"},
     }
     assert flat({"seed_everything": 1, "data": {"a": "1e-3", "b": True}}) == {"data.a": "0.001", "data.b": "true"}
+    assert flat({"clock": {"g_steps": 1234567}, "data": {"name": "00123"}}) == {
+        "clock.g_steps": "1234567",
+        "data.name": "00123",
+    }
     unknown = Settings()
     assert differences([unknown, Settings({"a": "1"}), Settings({"a": "2"})]) == {"a": ["?", "1", "2"]}
     assert differences([unknown, Settings({"a": "1"})]) == {}
@@ -201,6 +208,17 @@ def test_settings_by_hand() -> None:
     assert differences(deep) == {"m.net": ["A, w 1", "B, v 2"]}
     two = [Settings({"m.net": "A", "m.net.w": w}, True) for w in "12"]
     assert differences([*two, deep[1]])["m.net.w"] == ["1", "2", None]
+
+
+def test_keys_that_differ_without_a_setting_that_does_are_said() -> None:
+    here, there = (result_of(record([3.0], key=key), "", key == "2") for key in "12")
+    one = Contender("a", here, Settings({"model.width": "4", "model.n_critic": "2"}, whole=True))
+    other = Contender("b", there, Settings({"model.width": "4"}))
+    assert remarks([one, other], None) == [
+        "a and b may differ in a setting that a committed result leaves at its default: their keys do."
+    ]
+    wider = replace(other, settings=Settings({"model.width": "8"}))
+    assert remarks([one, wider], None) == remarks([one, one], None) == []
 
 
 def test_committed_results_bring_their_pictures_evaluations_and_settings(capfd) -> None:

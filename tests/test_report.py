@@ -1,6 +1,7 @@
 """``atelier report``: one page of all that a run holds, which a browser shows without any network."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from experiments.cli import main
 from experiments.page import thinned
-from experiments.report import FRAMES, POINTS, panels, series
+from experiments.report import FRAMES, POINTS, continued, panels, series
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 SCORES = {"fid@toy": 3.0, "is@toy": 2.0}
@@ -54,6 +55,16 @@ def test_curves_are_thinned_but_for_the_last_point() -> None:
     assert (found[0], found[-1]) == (points[0], points[-1])
     rows = [{"a": 1.0, "bad": float("nan"), "d_step": 2, "kimg": 1, "time": 30.0}, {"a": 3, "time": 90.0, "word": "x"}]
     assert series(rows) == {"a": [(2, 1, 0, 1.0), (None, None, 1.0, 3)]}
+
+
+def test_a_resumed_runs_course_has_each_step_once_and_no_pause() -> None:
+    starts = ["2026-01-01T00:00:00+00:00", "2026-01-01T10:00:00+00:00"]
+    first, second = (datetime.fromisoformat(text).timestamp() for text in starts)
+    rows = [{"d_step": k, "kimg": float(k), "time": first + 60 * k, "loss": 1.0} for k in range(1, 6)]
+    rows += [{"d_step": k, "kimg": float(k), "time": second + 60 * (k - 3), "loss": 2.0} for k in range(4, 7)]
+    found = series(continued(rows, starts))["loss"]
+    assert found == [(k, k, k - 1, 1.0 if k < 4 else 2.0) for k in range(1, 7)]
+    assert series(continued(rows[:5], starts[:1])) == series(rows[:5])
 
 
 def test_panels_are_pictures_with_a_number() -> None:
