@@ -30,6 +30,8 @@ TRAINER = (
     "sync_batchnorm",
     "limit_train_batches",
     "overfit_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
 )
 SINGLE = ("32-true", "32", 32)  # names of Lightning's default precision
 

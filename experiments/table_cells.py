@@ -151,6 +151,8 @@ class Candidate:
         said += [self.part] if self.part else []
         said += ["stale"] if self.stale else []
         said += ["unkeyed"] if self.unkeyed else []
+        said += ["resumed with other settings"] if self.result.changed else []
+        said += [f"on {self.result.devices} devices"] if self.result.devices > 1 else []
         return said + (["dirty"] if self.result.dirty else [])
 
     @property

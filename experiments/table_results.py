@@ -64,6 +64,8 @@ class Result:
     blocks: tuple[Block, ...]
     parameters: Mapping[str, int] = field(default_factory=dict)  # of each network
     cost: Mapping[str, float] = field(default_factory=dict)  # numbers, and ``memory_mb``
+    devices: int = 1
+    changed: bool = False  # whether a resume changed what the key hangs on
 
     @property
     def share(self) -> float:
@@ -159,7 +161,8 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
     if not content["started"]:
         raise ValueError("it never started")
     hardware, cost, clock = content["hardware"], content.get("cost") or {}, content["clock"]
-    threads, gpu = hardware["threads"], hardware["gpu"]
+    gpu = hardware["gpu"]
+    segments = content.get("segments") or []  # those before a resume
     if not all(
         isinstance(word, str) for word in (content["experiment"], content["status"], gpu or "", *content["started"])
     ):
@@ -178,12 +181,21 @@ def result_of(content: Mapping[str, Any], shown: str, committed: bool) -> Result
         clock={name: _number(clock, name) for name in ("d_step", "g_step", "kimg")}
         | {"total_d_steps": clock["total_d_steps"] and _number(clock, "total_d_steps")}
         | {"length": clock.get("length") or {}},
-        dirty=content["code"]["dirty"] is True,
-        device=gpu or ("1 thread" if threads == 1 else f"{threads} threads"),
+        dirty=any(one["code"]["dirty"] is True for one in (content, *segments)),
+        changed=any(one["key"] != content.get("key") for one in segments),
+        device=" and ".join(dict.fromkeys(device_of(one["hardware"]) for one in (*segments, content))),
+        devices=max(one["hardware"].get("devices", 1) for one in (*segments, content)),
         blocks=tuple(_block(block) for block in content["scores"]),
         parameters={name: int(count) for name, count in (cost.get("parameters") or {}).items()},
         cost={name: float(value) for name, value in costs.items() if is_finite(value)},
     )
+
+
+def device_of(hardware: Mapping[str, Any]) -> str:
+    """What a run had: its GPU or the threads of a CPU, and how many of them."""
+    threads, count = hardware["threads"], hardware.get("devices", 1)
+    name = hardware["gpu"] or ("1 thread" if threads == 1 else f"{threads} threads")
+    return name if count == 1 else f"{count} x {name}"
 
 
 def is_finite(value: Any) -> bool:

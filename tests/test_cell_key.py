@@ -110,6 +110,7 @@ def test_only_what_is_no_default_is_hashed():
         ("data.init_args.augment", [{"class_path": "datamodules.augment.HorizontalFlip"}]),
         ("data.class_path", "datamodules.mnist.MNIST"),
         ("trainer.precision", "bf16-mixed"),
+        ("trainer.gradient_clip_val", 0.1),
     ],
 )
 def test_what_the_numbers_hang_on_changes_the_key(path, value):

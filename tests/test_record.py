@@ -12,6 +12,7 @@ import pytest
 from toys import Given, fit, mlps, trainer
 
 from datamodules.digits import Digits
+from experiments.table_results import result_of
 from lightning_modules.callbacks import record as of_runs
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
@@ -100,6 +101,19 @@ def test_the_record_says_how_a_run_ended(tmp_path: Path) -> None:
     assert len(second["started"]) == 2
     assert second["started"][0] == first["started"][0]
     assert second["clock"]["kimg"] == 0.032
+
+
+def test_a_resumed_run_tells_what_ran_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for length, commit in ((2, "a"), (4, "b"), (6, "c")):
+        monkeypatch.setattr(of_runs, "source_state", lambda commit=commit: {"commit": commit, "dirty": commit == "a"})
+        writer = RunRecord()
+        writer.key = commit.upper()
+        fit(tmp_path, Clock(g_steps=length, validations=0), Checkpoints(), writer)
+        found = record(tmp_path)
+        assert (found["code"]["commit"], found["key"]) == (commit, commit.upper())
+    assert [(one["key"], one["code"]["commit"]) for one in found["segments"]] == [("A", "a"), ("B", "b")]
+    read = result_of(found, "", committed=False)
+    assert (read.dirty, read.changed, read.device) == (True, True, read.device.split(" and ")[0])
 
 
 def test_a_resumed_run_counts_all_its_time_and_its_speed_by_its_own_images(

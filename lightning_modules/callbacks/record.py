@@ -45,9 +45,10 @@ class RunRecord(Callback):
         self.status = "running"
         self._earlier_seconds = 0.0  # of the segments before a resume
         self._earlier_starts: list[str] = []
+        self._earlier_segments: list[dict[str, Any]] = []  # what ran them, and where
+        self._segment: dict[str, Any] = {}
         self._start = 0.0
         self._started = ""
-        self._source: dict[str, Any] = {}
         self._images_at_start = 0
         self._summary: list[str] = []
         self._meter = SampleMeter()
@@ -60,7 +61,12 @@ class RunRecord(Callback):
     def begin(self, pl_module: L.LightningModule) -> None:
         """Start the stopwatch, and look at the code before anybody changes it."""
         self._start, self._started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
-        self._source = source_state()
+        self._segment = {
+            "key": self.key,
+            "code": source_state(),
+            "versions": versions(),
+            "hardware": hardware(pl_module.trainer),
+        }
         assert isinstance(pl_module, AtelierModule)
         self._images_at_start = pl_module.images_seen
 
@@ -159,9 +165,8 @@ class RunRecord(Callback):
             **findings(trainer),
             "scores": [score_block(callback, best_of(trainer)) for callback in score_callbacks(trainer)],
             "cost": cost(trainer, module, speed, self._meter.found),
-            "code": self._source,
-            "versions": versions(),
-            "hardware": hardware(trainer),
+            **{name: self._segment[name] for name in ("code", "versions", "hardware")},
+            **({"segments": self._earlier_segments} if self._earlier_segments else {}),
         }
 
     def summary(self) -> list[str]:
@@ -169,13 +174,18 @@ class RunRecord(Callback):
         return self._summary
 
     def state_dict(self) -> dict[str, Any]:
-        """The time spent so far."""
+        """The time spent so far, and what ran when."""
         seconds = time.monotonic() - self._start if self._started else 0.0
-        return {"seconds": self._earlier_seconds + seconds, "started": [*self._earlier_starts, self._started]}
+        return {
+            "seconds": self._earlier_seconds + seconds,
+            "started": [*self._earlier_starts, self._started],
+            "segments": [*self._earlier_segments, self._segment],
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from there."""
         self._earlier_seconds, self._earlier_starts = state_dict["seconds"], state_dict["started"]
+        self._earlier_segments = state_dict.get("segments", [])  # of checkpoints that are older than it
 
 
 def write_json(content: dict[str, Any], file: Path) -> None:
