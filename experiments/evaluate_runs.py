@@ -45,6 +45,7 @@ class Trained:
             "run_seed": config.seed_everything,
             "run_started": started(self.subject.run),
             "checkpoint": self.subject.which,
+            **({"changed": list(self.subject.changed)} if self.subject.changed else {}),
             **self.module.counters(),
         }
 

@@ -31,12 +31,14 @@ class Subject:
     """A parsed configuration and the checkpoint that goes with it.
 
     Attributes:
+        changed: what the command line has otherwise than the run, of the settings that scores hang on.
         which: what protocols call the checkpoint: its name, and of the best by which score, where that is known.
     """
 
     cli: AtelierCLI
     checkpoint: Path
     run: RunDirectory | None = None
+    changed: Sequence[str] = ()
     which: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,11 @@ def in_run(run: RunDirectory, checkpoint: Path, request: Request) -> Subject:
         raise UserError(f"there is no checkpoint at {checkpoint}: the run has {', '.join(there) or 'none'}")
     files = [run.config, *map(find_file, request.configs)]
     layers: list[Layer] = [(file.name, read_layer(file)) for file in files]
-    return Subject(AtelierCLI(layers, request.overrides), checkpoint, run)
+    cli = AtelierCLI(layers, request.overrides)
+    if not request.overrides and not request.configs:
+        return Subject(cli, checkpoint, run)
+    same = cell_key(AtelierCLI(layers[:1], ()).resolved) == cell_key(cli.resolved)
+    return Subject(cli, checkpoint, run, () if same else (*request.configs, *request.overrides))
 
 
 def prepare(argv: Sequence[str], command: str, *own: str) -> tuple[Request, Subject]:

@@ -108,6 +108,9 @@ def read_records(files: Iterable[tuple[Path, str, bool]]) -> tuple[list[Result],
             problems.append(f"{shown} is no record, or a damaged one, and left out ({what_is_wrong(error)})")
     for shown, content in evaluations:
         try:
+            if changed := content["of"].get("changed"):
+                problems.append(f"{shown} is of its run with other settings ({' '.join(changed)}), and left out")
+                continue
             found = [_with_evaluation(result, content) for result in found]
         except DAMAGE as error:
             problems.append(f"{shown} is a damaged evaluation, and left out ({what_is_wrong(error)})")

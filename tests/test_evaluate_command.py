@@ -174,6 +174,11 @@ def test_a_preset_counts_as_many_reference_images_as_there_are(trained, monkeypa
 # --- what is written ----------------------------------------------------------------------------------------
 
 
+def test_settings_that_are_not_the_runs_are_told(trained):
+    assert "changed" not in evaluated(trained, "--evaluation.fakes", "100")["of"]
+    assert evaluated(trained, "--model.n_gen", "2")["of"]["changed"] == ["--model.n_gen", "2"]
+
+
 def test_the_json_says_all_and_nothing_of_this_machine(trained):
     shutil.copy(trained / "checkpoints" / "last.ckpt", "elsewhere.ckpt")
     report = evaluated(trained, "--ckpt", Path("elsewhere.ckpt").absolute())

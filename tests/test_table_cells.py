@@ -181,6 +181,11 @@ def test_an_evaluation_adds_scores_to_its_run_alone(tmp_path):
         assert only(read(tmp_path, wide))[0].figures[0].values == ()
     write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": {**of, "run_started": STARTED}})
     assert only(read(tmp_path, wide))[0].figures[0].values == (0.5,)
+    otherwise = {**of, "changed": ["--model.init_args.n_gen", "2"]}
+    write(tmp_path / "results" / "evaluations" / "e.json", {**found, "of": otherwise})
+    line, said = only(read(tmp_path, wide))
+    assert line.figures[0].values == ()
+    assert "of its run with other settings (--model.init_args.n_gen 2), and left out" in said[0]
 
 
 def test_a_damaged_evaluation_is_named(tmp_path):
