@@ -226,7 +226,17 @@ class PairDataModule(StreamDataModule[Patches]):
         return as_floats(x, self.value_range), as_floats(y, self.value_range)
 
     def test_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set
-        """One loader a set."""
+        """One loader a set.
+
+        Raises:
+            ValueError: there are more ranks than pairs of a set: each must have one, to meet the others when it scores.
+        """
+        for data in self.shown:
+            if len(data) < self.world:
+                raise ValueError(
+                    f"{data.name} has {len(data)} pairs for {self.world} devices: set trainer.devices to {len(data)} or"
+                    " fewer, or leave the set out."
+                )
         return [PairLoader(data, self.rank, self.world) for data in self.shown]
 
     def val_dataloader(self) -> list[PairLoader]:  # type: ignore[override]  # a loader a set

@@ -21,6 +21,7 @@ from experiments.errors import UserError
 from experiments.table_file import read_table, tables
 from experiments.table_results import result_of
 from lightning_modules.metrics.directions import better
+from lightning_modules.metrics.standard import NAMED
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 PROTOCOL: dict[str, Any] = {
@@ -180,6 +181,10 @@ def test_a_score_is_better_on_the_side_that_every_table_says() -> None:
     assert len(stated) > 50
     assert [(score, side) for score, side in stated if better(score) not in (side, None)] == []
     assert {score for score, _ in stated if better(score) is None} == set()
+    sided = [kind for kind in NAMED.values() if kind.higher_is_better is not None]
+    measured = [(name, kind) for kind in sided for name in kind.names if not name.endswith("_std")]
+    assert len(measured) > 5
+    assert [name for name, kind in measured if better(name) != ("higher" if kind.higher_is_better else "lower")] == []
 
 
 def test_large_numbers_are_written_out() -> None:

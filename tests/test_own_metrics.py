@@ -8,9 +8,10 @@ from noise_sets import SHAPE, Counting, noise, own_cache, pictures, protocol_of
 from torch import Tensor
 
 from datamodules.mixtures import PointSet
+from lightning_modules.metrics import reference as of_references
 from lightning_modules.metrics.base import EvaluationMetric, Look, Needs, Setting, Statistic, Tensors
 from lightning_modules.metrics.class_share import ClassShare
-from lightning_modules.metrics.evaluate import evaluate, fakes, measure, protocol_for
+from lightning_modules.metrics.evaluate import evaluate, fakes, floor, measure, protocol_for
 from lightning_modules.metrics.extractors import Identity
 from lightning_modules.metrics.frechet import FrechetDistance
 from lightning_modules.metrics.inception_score import InceptionScore
@@ -108,6 +109,29 @@ def test_a_metric_of_ones_own_that_needs_no_extractor_calls_none_and_bears_no_na
     # It is known by now, whatever extractor comes with it.
     other = Identity(SHAPE, 6)
     evaluate(noise, reference, protocol_for(reference, other, 150, metrics), other, metrics)
+
+
+def test_what_an_own_metric_found_is_not_reused_once_its_code_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Least(EvaluationMetric):
+        names = ("least",)
+
+        def begin(self, setting: Setting) -> None:
+            self.add_state("found", torch.tensor(255), dist_reduce_fx="min")
+
+        def update(self, look: Look) -> None:
+            self.found = torch.minimum(self.found, look.samples.min())
+
+        def compute(self) -> Tensors:
+            return {"least": self.found.double() + added}
+
+    added, reference, real = 0, pictures(101), pictures(60, split="test")
+    extractor, metrics = Identity(SHAPE), [Least()]
+    given = protocol_for(reference, extractor, 50, metrics, real=real)
+    first = floor(real, reference, given, extractor, metrics)
+    added = 1
+    assert floor(real, reference, given, extractor, metrics) == first  # remembered
+    monkeypatch.setattr(of_references.inspect, "getsource", lambda kind: f"another {kind}")
+    assert floor(real, reference, given, extractor, metrics)["least"] == first["least"] + 1
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,14 @@ def module(folder, **settings) -> SuperResolutionImages:
     return SuperResolutionImages(scales=[2], train=["train"], patch=8, root=str(folder), **settings)
 
 
+def test_more_devices_than_test_pairs_are_one_sentence(folder, monkeypatch):
+    data = HoledImages(CentreBox(), train=[], test=["train"], side=8, patch=8, root=str(folder))
+    assert [len(loader) for loader in data.test_dataloader()] == [4]
+    monkeypatch.setattr(HoledImages, "world", 5)
+    with pytest.raises(ValueError, match="train-centre has 4 pairs for 5 devices: set trainer.devices to 4 or fewer"):
+        data.test_dataloader()
+
+
 def test_training_pairs_are_matlabs(folder):
     (pairs,) = module(folder).training_pairs().values()
     for pair, image in zip(pairs, images(), strict=True):

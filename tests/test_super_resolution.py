@@ -130,6 +130,14 @@ def test_the_protocol_is_the_settings(made, capsys):
     assert scores["val/Made-x2/psnr@rgb-shave3"] == pytest.approx((level_psnr(100, 110) + level_psnr(100, 120)) / 2)
 
 
+def test_a_part_of_a_set_is_not_the_set(made):
+    for name, options in {"whole": (), "part": ("--trainer.limit_test_batches", "1")}.items():
+        assert main(mine("--data.scales", "[2]", "--out", f"{name}.json", *options)) == 0
+    whole, part = (json.loads(Path(f"{name}.json").read_text())["scores"][0]["protocol"] for name in ("whole", "part"))
+    assert part["data"]["Made-x2"] == {**whole["data"]["Made-x2"], "limit": 1}
+    assert "limit" not in whole["data"]["Made-x2"]
+
+
 def test_a_perfect_image_is_infinite_and_the_record_stays_json(made, capsys):
     save(made / "image_SRF_2/a_HR.png", 32, 40, level=100)
     assert main(mine("--data.scales", "[2]", "--out", "new/record.json")) == 0

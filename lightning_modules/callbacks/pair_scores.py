@@ -65,6 +65,7 @@ class PairScores(Scores, Generic[Kind]):
         scored: by the name of the set.
         sets: of the data module.
         weights: which of a network's are evaluated; None where it has none.
+        limit: batches of each set, or their share, where the trainer was told not to look at all of them.
     """
 
     key: typing.ClassVar[str]
@@ -74,27 +75,34 @@ class PairScores(Scores, Generic[Kind]):
         self.scored: dict[str, Kind] = {}
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
+        self.limit: int | float | None = None
 
     @property
     def data_described(self) -> dict[str, Any]:
-        """Whose weights, of which checkpoint, and of each set the count and hash of its images."""
+        """Whose weights, of which checkpoint, and of each set the count and hash of its images, and which part."""
+        part = {} if self.limit is None else {"limit": self.limit}
         return {
             "weights": self.weights,
             "checkpoint": self.checkpoint,
-            "data": {data.name: {"images": len(data), "sha256": data.sha256} for data in self.sets},
+            "data": {data.name: {"images": len(data), "sha256": data.sha256, **part} for data in self.sets},
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Take the sets, before training starts.
 
         Raises:
-            ValueError: the data has no pairs.
+            ValueError: the data has no pairs, or two sets of one name.
         """
         assert isinstance(pl_module, AtelierModule)
         data: object = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, DataWithPairs):
             raise ValueError(f"{self.key}: {type(data).__name__} has no pairs to compare; set it to null")
         self.sets = data.pairs()
+        names = [one.name for one in self.sets]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"{self.key}: two test sets are called {twice[0]}: rename the folder of one")
+        limit = trainer.limit_test_batches if stage == "test" else trainer.limit_val_batches
+        self.limit = limit if isinstance(limit, int) or limit < 1 else None
         self.weights = pl_module.weights_name if next(pl_module.parameters(), None) is not None else None
 
     @abstractmethod

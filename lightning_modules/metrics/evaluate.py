@@ -31,6 +31,7 @@ from lightning_modules.metrics.reference import (
     BLOCK,
     Block,
     looks,
+    own_code,
     real_blocks,
     reference_statistics,
     union,
@@ -182,6 +183,7 @@ def floor(
     what = what_defines("floor", extractor.offers, reference, protocol)
     what |= {"real_sha256": real.sha256, "count of real": count, "scores": " ".join(of.names)}
     what |= {name: value for metric in of.metrics for name, value in metric.fields.items()}
+    what |= own_code(of.metrics)
     if any(metric.labelled for metric in of.metrics):
         what |= {"labels_sha256": hash_of_labels(reference), "labels_sha256 of real": hash_of_labels(real)}
     return {name: float(value) for name, value in remembered(what, compute, extractor.device).items()}

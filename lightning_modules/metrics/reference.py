@@ -1,5 +1,8 @@
 """What the metrics must know of the reference: one pass over it for all of them, then from the cache."""
 
+import hashlib
+import inspect
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -73,7 +76,7 @@ class _Pass:
 
         if statistic.size > LARGEST or (statistic.needs and not self.extractor.is_told_apart):
             return compute()
-        what = what_defines(statistic.kind, statistic.needs, self.reference, self.protocol)
+        what = what_defines(statistic.kind, statistic.needs, self.reference, self.protocol) | own_code([statistic])
         if statistic.labelled:
             what["labels_sha256"] = hash_of_labels(self.reference)
         return remembered(what, compute, self.extractor.device)
@@ -156,3 +159,19 @@ def what_defines(kind: str, needs: Needs, reference: Images, protocol: Protocol)
         "extractor_sha256": protocol.extractor_sha256,
         "precision": protocol.precision,
     }
+
+
+def own_code(parts: Iterable[object]) -> dict[str, Plain]:
+    """Of ``parts`` that are not of this package a hash of their classes' code: after a change nothing is reused.
+
+    Code that cannot be read is never the same.
+    """
+    kinds = {type(part) for part in parts if not type(part).__module__.startswith("lightning_modules.")}
+    return {f"code of {kind.__module__}.{kind.__qualname__}": _hash_of_code(kind) for kind in kinds}
+
+
+def _hash_of_code(kind: type) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
+    except (OSError, TypeError):
+        return uuid.uuid4().hex
