@@ -128,7 +128,7 @@ def test_more_devices_than_test_pairs_are_one_sentence(folder, monkeypatch):
     data = HoledImages(CentreBox(), train=[], test=["train"], side=8, patch=8, root=str(folder))
     assert [len(loader) for loader in data.test_dataloader()] == [4]
     monkeypatch.setattr(HoledImages, "world", 5)
-    with pytest.raises(ValueError, match="train-centre has 4 pairs for 5 devices: set trainer.devices to 4 or fewer"):
+    with pytest.raises(ValueError, match=r"train-centre has 4 pairs for 5 devices: set trainer\.devices to 4 or fewer"):
         data.test_dataloader()
 
 
