@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.adversarial import Terms
+from lightning_modules.augment.base import Unchanged
 from lightning_modules.contract import StatesItsData
 from lightning_modules.judged import JudgedModule
 from lightning_modules.losses.reconstruction import ReconstructionLoss
@@ -31,7 +32,8 @@ class RestoringGAN(Restoring, JudgedModule):
         **judged: the arguments of ``JudgedModule``.
 
     Raises:
-        ValueError: losses of one name, or a weight that is not above 0.
+        ValueError: losses of one name, a weight that is not above 0, or what shows D an image otherwise than its
+            condition.
     """
 
     def __init__(
@@ -46,6 +48,13 @@ class RestoringGAN(Restoring, JudgedModule):
         super().__init__(generator, discriminator, **judged)
         if adversarial_weight <= 0:
             raise ValueError(f"adversarial_weight must be above 0, got {adversarial_weight}: without D it is no GAN")
+        moving = [] if isinstance(self.augment, Unchanged) else [self.augment]
+        for part in [*moving, *(term for term in self.regularisers if term.moves)]:
+            if not discriminator.blocks_take_images:
+                raise ValueError(
+                    f"{type(part).__name__} changes what {type(discriminator).__name__} sees of an image, and not the "
+                    "image that is its condition: leave it out, or the condition"
+                )
         self.compare_by(losses)
         self.adversarial_weight, self.colour = adversarial_weight, colour
 

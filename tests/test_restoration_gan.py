@@ -12,7 +12,9 @@ from torch.optim import Adam
 from toys import Finite, trainer
 
 from datamodules.damage import Holed
+from lightning_modules.augment.diff_augment import DiffAugment, Translation
 from lightning_modules.losses.reconstruction import L1
+from lightning_modules.losses.regularisers import Consistency
 from lightning_modules.networks.base import Filler, Network
 from lightning_modules.networks.dncnn import DnCNN
 from lightning_modules.networks.gated_conv import GatedNetwork
@@ -171,3 +173,17 @@ def test_a_gan_can_say_that_it_reads_grey() -> None:
     assert picture.shape == (1, 1, 32, 32)
     assert module.restore((*[torch.rand(2, 1, 16, 16)] * 2,)).shape == (2, 1, 16, 16)
     assert module.examples(2)["y"].shape[:2] == (2, 1)
+
+
+@pytest.mark.parametrize("settings", [{"augment": DiffAugment([Translation()])}, {"regularisers": [Consistency()]}])
+def test_what_moves_an_image_beside_its_condition_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="PatchGAN sees of an image, and not the image that is its condition"):
+        RestoringGAN(DnCNN(channels=1, depth=3, width=4), PatchGAN(1, 1, 1, 4), **settings)
+    RestoringGAN(DnCNN(channels=1, depth=3, width=4), PatchGAN(1, 0, 1, 4), **settings)
+
+
+def test_a_map_of_logits_has_no_consistency() -> None:
+    G, D = DnCNN(channels=1, depth=3, width=4), PatchGAN(1, 0, 1, 4)
+    module, x = RestoringGAN(G, D, regularisers=[Consistency()]), torch.rand(2, 1, 16, 16)
+    with pytest.raises(ValueError, match="one logit an image, and this D gives a map"):
+        module.d_loss(x, x)

@@ -138,6 +138,13 @@ def test_a_part_of_a_set_is_not_the_set(made):
     assert "limit" not in whole["data"]["Made-x2"]
 
 
+def test_what_is_measured_in_half_precision_says_so(made):
+    words = mine("--data.scales", "[2]", "--out", "half.json", "--trainer.precision", "bf16-mixed")
+    assert main(words) == 0
+    (block,) = json.loads(Path("half.json").read_text())["scores"]
+    assert block["protocol"]["precision"] == "bf16-mixed"
+
+
 def test_a_perfect_image_is_infinite_and_the_record_stays_json(made, capsys):
     save(made / "image_SRF_2/a_HR.png", 32, 40, level=100)
     assert main(mine("--data.scales", "[2]", "--out", "new/record.json")) == 0

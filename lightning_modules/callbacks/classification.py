@@ -8,7 +8,7 @@ import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_modules.callbacks.pictures import show
-from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.scores import Scores, rounding
 from lightning_modules.classifier import Classifier
 from lightning_modules.contract import GivesReference
 from lightning_modules.metrics.confusion import classification_scores, draw_confusion
@@ -20,12 +20,14 @@ class ClassificationScores(Scores):
     def __init__(self) -> None:
         super().__init__()
         self.images = 0
+        self.rounding: dict[str, str] = {}
         self.data: dict[str, dict[str, Any]] = {}  # by its name; empty where it has no fixed order
 
     @property
     def described(self) -> dict[str, Any]:
         """The split, how many images of it, and whose: their number and hash by the data's name."""
-        return {"split": "test", "images": self.images, **({"data": self.data} if self.data else {})}
+        data = {"data": self.data} if self.data else {}
+        return {"split": "test", "images": self.images, **self.rounding, **data}
 
     def alike(self, score: str, before: Mapping[str, Any]) -> bool:
         """As in the base; how many images there are is known after the first validation alone."""
@@ -36,6 +38,7 @@ class ClassificationScores(Scores):
         if not isinstance(pl_module, Classifier):
             raise ValueError(f"classification: scores a classifier, not a {type(pl_module).__name__}; set it to null")
         self.confusion = MulticlassConfusionMatrix(pl_module.num_classes)
+        self.rounding = rounding(trainer)
         data: object = trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, GivesReference):
             test = data.reference("test")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.scores import Scores, rounding
 
 
 class NamedPairs(typing.Protocol):
@@ -65,6 +65,7 @@ class PairScores(Scores, Generic[Kind]):
         scored: by the name of the set.
         sets: of the data module.
         weights: which of a network's are evaluated; None where it has none.
+        rounding: the precision of the networks, where it is not full.
         limit: batches of each set, or their share, where the trainer was told not to look at all of them.
     """
 
@@ -76,6 +77,7 @@ class PairScores(Scores, Generic[Kind]):
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
         self.limit: int | float | None = None
+        self.rounding: dict[str, str] = {}
 
     @property
     def data_described(self) -> dict[str, Any]:
@@ -84,6 +86,7 @@ class PairScores(Scores, Generic[Kind]):
         return {
             "weights": self.weights,
             "checkpoint": self.checkpoint,
+            **self.rounding,
             "data": {data.name: {"images": len(data), "sha256": data.sha256, **part} for data in self.sets},
         }
 
@@ -98,6 +101,7 @@ class PairScores(Scores, Generic[Kind]):
         if not isinstance(data, DataWithPairs):
             raise ValueError(f"{self.key}: {type(data).__name__} has no pairs to compare; set it to null")
         self.sets = data.pairs()
+        self.rounding = rounding(trainer)
         names = [one.name for one in self.sets]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"{self.key}: two test sets are called {twice[0]}: rename the folder of one")

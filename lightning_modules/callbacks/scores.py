@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_modules.base import AtelierModule
 
+FULL = ("32-true", "64-true")
 Row = dict[str, Any]  # plain values only: it goes into checkpoints and records
 
 
@@ -83,6 +84,12 @@ class Scores(Callback):
         self.earlier = state_dict.get("earlier", [])  # of checkpoints that are older than it
         self._described_before = state_dict["protocol"]
         self._seconds_before = state_dict["seconds"]
+
+
+def rounding(trainer: L.Trainer) -> dict[str, str]:
+    """The precision that networks are evaluated in, where it is not full, as a field of a protocol."""
+    precision = str(trainer.precision)
+    return {} if precision in FULL else {"precision": precision}
 
 
 class MeasuredScores(Scores):

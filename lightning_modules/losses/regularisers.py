@@ -57,6 +57,7 @@ class Regulariser(nn.Module, ABC):
         reads_features: whether it needs the features that D's heads judge.
         reads_noise: whether it needs z.
         code: categories and numbers that z is to begin with, where that matters.
+        moves: whether it shows D images that are mirrored, turned or moved.
         asks_g: whether it has G make images of other noise, in D's step too.
     """
 
@@ -66,6 +67,7 @@ class Regulariser(nn.Module, ABC):
     compares: ClassVar[bool] = False
     reads_features: ClassVar[bool] = False
     reads_noise: ClassVar[bool] = False
+    moves: ClassVar[bool] = False
     asks_g: ClassVar[bool] = False
 
     def d(self, scene: Scene, step: int) -> Tensor | None:
@@ -157,7 +159,7 @@ class Consistency(Regulariser):
         shift: T moves along each axis by up to this share of the side, and fills by reflection.
     """
 
-    name = "consistency"
+    name, moves = "consistency", True
 
     def __init__(
         self, weight: float = 10.0, fake_weight: float = 0.0, mirror: bool = True, shift: float = 0.125
@@ -177,7 +179,13 @@ class Consistency(Regulariser):
         return term
 
     def unlike(self, scene: Scene, x: Tensor, y: Tensor, said: Answer) -> Tensor:
-        """Mean squared change of what was ``said`` of ``x`` [N, C, H, W]."""
+        """Mean squared change of what was ``said`` of ``x`` [N, C, H, W].
+
+        Raises:
+            ValueError: D gives a map of logits, which is to move with the image.
+        """
+        if said.logits.ndim > 1:
+            raise ValueError("Consistency compares one logit an image, and this D gives a map of them: leave it out")
         return mse_loss(scene.D(self.move(x.detach()), y).logits, said.logits)
 
     def move(self, x: Tensor) -> Tensor:
@@ -205,7 +213,7 @@ class RotationTask(Regulariser):
         g_weight: of that on fakes, for G.
     """
 
-    name, outputs = "rotation", 4
+    name, outputs, moves = "rotation", 4, True
 
     def __init__(self, d_weight: float = 1.0, g_weight: float = 0.2) -> None:
         super().__init__()
