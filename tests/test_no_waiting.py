@@ -4,25 +4,31 @@ On the device "meta" tensors have no numbers: whoever asks for one fails, and wh
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from datamodules.functional.resize import bicubic_floats
 from lightning_modules.augment.ada import ADA, APA
 from lightning_modules.gan import GAN
 from lightning_modules.logan import LOGAN
 from lightning_modules.losses.adversarial import TopK
 from lightning_modules.losses.classification import MultiHinge, TwinAuxiliaryClassifiers
 from lightning_modules.losses.contrastive import ConditionalContrastive, DataToDataCrossEntropy
+from lightning_modules.losses.laplacian import LaplacianL1
 from lightning_modules.losses.latent_regularisers import LatentConsistency, MutualInformation
 from lightning_modules.losses.penalties import R1, MaxGradientPenalty
+from lightning_modules.losses.reconstruction import SSIM
 from lightning_modules.losses.regularisers import Consistency, FeatureMatching, LeCam, RotationTask
+from lightning_modules.losses.retinex import smoothness
 from lightning_modules.networks.conditional import AuxiliaryDiscriminator, ContrastiveDiscriminator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_modules.networks.enlighten import EnlightenUNet
 from lightning_modules.networks.latents import Coded, Latent
 from lightning_modules.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from lightning_modules.networks.wrapped import SecondHeadDiscriminator
@@ -77,6 +83,42 @@ CASES: dict[str, Callable[[], GAN]] = {
         R3GANGenerator(1, 16, [16] * 3, num_classes=K), R3GANDiscriminator(1, [16] * 3, num_classes=K)
     ),
 }
+
+
+def image(channels: int = 3) -> Tensor:
+    return torch.rand(2, channels, 16, 16, device="meta")
+
+
+PARTS: dict[str, Callable[[], Tensor]] = {
+    "Laplacian pyramid": lambda: LaplacianL1(levels=2)(image(), image()),
+    "SSIM": lambda: SSIM()(image(), image()),
+    "smoothness": lambda: smoothness(image(1), image()),
+    "EnlightenGAN": lambda: ENLIGHTEN(image()),
+    "bicubic": lambda: bicubic_floats(image(), 2),
+}
+ENLIGHTEN = EnlightenUNet(2, 4).to("meta")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_part_makes_a_tensor_of_numbers_twice(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
+    PARTS[part]()
+    made: list[str] = []
+    plain, moved = torch.tensor, torch.Tensor.to
+
+    def noting_tensor(*args: Any, **settings: Any) -> Tensor:
+        made.append("tensor")
+        return plain(*args, **settings)
+
+    def noting_to(self: Tensor, *args: Any, **settings: Any) -> Tensor:
+        found: Tensor = moved(self, *args, **settings)
+        made.extend(["to"] if found.device != self.device else [])
+        return found
+
+    monkeypatch.setattr(torch, "tensor", noting_tensor)
+    monkeypatch.setattr(torch.Tensor, "to", noting_to)
+    PARTS[part]()
+    assert not made
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -58,9 +58,15 @@ def bicubic_to(image: Tensor, size: tuple[int, int], border: Border = "mirror") 
 
 def bicubic_floats(image: Tensor, scale: int, border: Border = "mirror") -> Tensor:
     """Enlarge floats [N, C, H, W] by a whole ``scale`` without rounding; gradients pass. Else see ``bicubic_by``."""
-    rows, columns = (_matrix(side, scale, border).to(image) for side in image.shape[2:])
+    rows, columns = (_matrix_on(image.device, image.dtype, side, scale, border) for side in image.shape[2:])
     with torch.autocast(image.device.type, enabled=False):  # it would round what only its exactness is good for
         return rows @ image @ columns.T
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _matrix_on(device: torch.device, dtype: torch.dtype, length: int, scale: int, border: str) -> Tensor:
+    return _matrix(length, scale, border).to(device, dtype)
 
 
 @lru_cache(maxsize=64)

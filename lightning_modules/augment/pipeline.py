@@ -12,9 +12,10 @@ from math import log, pi, sqrt
 import torch
 from torch import Tensor
 
+from datamodules.functional.constants import constant
 from lightning_modules.augment import diff_augment
 from lightning_modules.augment.base import Augmentation, move_pixels, per_image, pixel_grid
-from lightning_modules.augment.warp import constant, reflect, warp
+from lightning_modules.augment.warp import reflect, warp
 
 LARGEST_SHIFT = 0.125  # of the side, by whole pixels
 SHIFT = 0.125  # deviation of a shift by parts of pixels, of the side

@@ -9,11 +9,12 @@ by one image, which makes shapes depend on the draw.
 """
 
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
+
+from datamodules.functional.constants import constant
 
 # fmt: off
 SYM6 = (
@@ -62,13 +63,6 @@ def down(x: Tensor, side: int) -> Tensor:
 
 
 # --- made once for each size, device and type: a tensor of plain numbers halts a device's stream to be copied there
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
-def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A tensor of ``values``; not to be changed."""
-    return torch.tensor(values, device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=64)

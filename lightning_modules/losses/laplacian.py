@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from datamodules.functional.constants import constant
 from lightning_modules.losses.reconstruction import ReconstructionLoss
 
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
@@ -19,7 +20,7 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 def blur(x: Tensor) -> Tensor:
     """``x`` [N, C, H, W] under the 5x5 binomial filter, continued by reflection."""
-    taps = torch.tensor(BINOMIAL, device=x.device, dtype=x.dtype)
+    taps = constant(BINOMIAL, x.device, x.dtype)
     x = pad(x.flatten(0, 1)[:, None], (2, 2, 2, 2), mode="reflect")
     return conv2d(conv2d(x, taps.view(1, 1, 5, 1)), taps.view(1, 1, 1, 5))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, l1_loss, mse_loss
 
+from datamodules.functional.constants import constant
 from lightning_modules.losses.terms import WeightedTerm
 
 
@@ -85,14 +86,16 @@ class SSIM(ReconstructionLoss):
         if side < 1 or side % 2 == 0:
             raise ValueError(f"SSIM's window has a side of {side}: give an odd number")
         line = torch.exp(-((torch.arange(side) - side // 2) ** 2) / (2 * 1.5**2))
-        self.window = torch.outer(line, line)[None, None] / line.sum() ** 2
+        self.window = tuple((torch.outer(line, line) / line.sum() ** 2).flatten().tolist())
+        self.side = side
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """weight * (1 - mean SSIM), in fp32: variances are small differences."""
         x, y = (image.float().flatten(0, 1)[:, None] for image in (prediction, target))
         maps = torch.cat([x, y, x * x, y * y, x * y])
         with torch.autocast(maps.device.type, enabled=False):
-            mx, my, xx, yy, xy = conv2d(maps, self.window.to(maps)).chunk(5)
+            window = constant(self.window, maps.device, maps.dtype).view(1, 1, self.side, self.side)
+            mx, my, xx, yy, xy = conv2d(maps, window).chunk(5)
         luminance = (2 * mx * my + 0.01**2) / (mx * mx + my * my + 0.01**2)
         structure = (2 * (xy - mx * my) + 0.03**2) / (xx - mx * mx + yy - my * my + 0.03**2)
         return self.weight * (1 - (luminance * structure).mean())

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, l1_loss, pad
 
 from datamodules.functional.colour import GREY
+from datamodules.functional.constants import constant
 from lightning_modules.losses.terms import WeightedTerm
 
 
@@ -119,7 +120,7 @@ def smoothness(L: Tensor, R: Tensor, steepness: float = 10.0) -> Tensor:
         R: [N, 3, H, W].
         steepness: of the fall.
     """
-    grey = (R * torch.tensor(GREY, dtype=R.dtype, device=R.device)[:, None, None]).sum(1, keepdim=True)
+    grey = (R * constant(GREY, R.device, R.dtype)[:, None, None]).sum(1, keepdim=True)
     total = L.new_zeros(())
     for dim in (2, 3):
         edges = avg_pool2d(steps(grey, dim), 3, 1, 1, count_include_pad=False)

@@ -6,7 +6,8 @@ section 3.3, with the layers of its released code): a U-Net that is told where i
 The attention map, by max pooling as small as each scale, weighs the innermost features and those that the skips hand
 over, and at full size the residual: what is white already stays as it is. It stands beside y in the input, too.
 A scale is two 3x3 convolutions, each with LeakyReLU 0.2 and batch norm; the way down pools, the way up is bilinear.
-Deviation: values are in [0, 1], where the paper's code is in [-1, 1]; the map is the same.
+Deviations: values are in [0, 1], where the paper's code is in [-1, 1], the map is the same; the innermost map weighs
+what both convolutions made, in that code what the first did; and a norm stands before the head, there none.
 """
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
 from datamodules.functional.colour import GREY_16
+from datamodules.functional.constants import constant
 from lightning_modules.networks.base import Network
 from lightning_modules.networks.init import DCGAN, Initialiser
 from lightning_modules.networks.unet import SLOPE, Norm, norm_layer
@@ -79,7 +81,7 @@ class EnlightenUNet(Network):
 def darkness(y: Tensor) -> Tensor:
     """1 - grey(``y``), [N, 1, H, W] of [N, 3, H, W] in [0, 1]: 0 where it is white, 1 where it is black."""
     # in 1 / 2^16, so that white is 1 to the last bit
-    weights = torch.tensor(GREY_16, dtype=y.dtype, device=y.device)[:, None, None] / 2**16
+    weights = constant(GREY_16, y.device, y.dtype)[:, None, None] / 2**16
     return 1 - (y * weights).sum(1, keepdim=True)
 
 

@@ -23,7 +23,7 @@ class RankBatchNorm(_BatchNorm):
         if not (self.training and dist.is_available() and dist.is_initialized()):
             return super().forward(input)
         x, over = input.float(), [0, *range(2, input.ndim)]
-        sums = torch.cat([x.sum(over), x.new_tensor([x.numel() / x.shape[1]])])
+        sums = torch.cat([x.sum(over), x.new_full((1,), x.numel() / x.shape[1])])
         total = sum_over_ranks(sums)
         count, mean = total[-1], total[:-1] / total[-1]
         centred = x - shaped(mean, x)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.colour import GREY
+from datamodules.functional.constants import constant
 from lightning_modules.networks.base import Network
 
 LEVELS = 256
@@ -75,7 +76,7 @@ class Equalise(Network):
         """``y`` [N, C, H, W] in [0, 1], equalised at 256 levels."""
         if not self.luma or y.shape[1] == 1:
             return equalised(y)
-        weights = torch.tensor(GREY, dtype=y.dtype, device=y.device).view(1, 3, 1, 1)
+        weights = constant(GREY, y.device, y.dtype).view(1, 3, 1, 1)
         before = (y * weights).sum(1, keepdim=True)
         ratio = equalised(before) / before.clamp_min(1 / (2 * LEVELS))
         return (y * ratio).clamp(0, 1)
