@@ -31,10 +31,11 @@ class ManyAnswers(Restoring):
         return self.draws((y, y, *parts), n)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """As in the base; in the pictures, draws stand between the answer and x."""
+        """As in the base; in the pictures, draws of a stream of their own stand between the answer and x."""
         answer = super().validation_step(batch, batch_idx, dataloader_idx)
         if dataloader_idx == 0 and batch_idx < PICTURES:
             *front, x = self._shown[-1]
-            drawn = self.sample_restorations(batch[1][:1], DRAWS, *(part[:1] for part in batch[2:])).float()
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                drawn = self.sample_restorations(batch[1][:1], DRAWS, *(part[:1] for part in batch[2:])).float()
             self._shown = (*self._shown[:-1], (*front, *drawn, x))
         return answer

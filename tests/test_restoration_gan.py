@@ -20,6 +20,7 @@ from lightning_modules.networks.dncnn import DnCNN
 from lightning_modules.networks.gated_conv import GatedNetwork
 from lightning_modules.networks.patchgan import PatchGAN
 from lightning_modules.restoration_gan import InpaintingRestorationGAN, RestorationGAN
+from lightning_modules.restoring import PICTURES
 from lightning_modules.restoring_gan import RestoringGAN
 from lightning_modules.tools.restoration import Restorer
 from lightning_modules.tools.tiles import Tiling
@@ -187,3 +188,13 @@ def test_a_map_of_logits_has_no_consistency() -> None:
     module, x = RestoringGAN(G, D, regularisers=[Consistency()]), torch.rand(2, 1, 16, 16)
     with pytest.raises(ValueError, match="one logit an image, and this D gives a map"):
         module.d_loss(x, x)
+
+
+def test_what_is_drawn_after_a_look_does_not_depend_on_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = RestorationGAN(Shift(), Mean(), z_dim=1)
+    monkeypatch.setattr(module, "seed_answer", lambda *_: torch.manual_seed(0))
+    after = []
+    for i in (0, PICTURES):  # of the first batches pictures are kept
+        module.validation_step((flat(0.6), flat(0.2)), i)
+        after.append(torch.rand(1))
+    assert after[0] == after[1]
