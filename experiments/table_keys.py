@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from datamodules.functional.files import replacing
-from experiments.catalogue import DEFAULTS
+from experiments.catalogue import DEFAULTS, experiments
 from experiments.cell_key import cell_key
 from experiments.errors import AtelierError, UserError, did_you_mean, report
 from experiments.layers import read_layer
@@ -26,8 +26,10 @@ HEADER = "# Not written by hand: the settings that each row of a table hangs on,
 
 
 def all_wanted() -> dict[str, Wanted]:
-    """What each row of the package's tables asks for, by name, in order."""
+    """What each row of the package's tables asks for, by name, in order, and each experiment that once had a row."""
     rows = [wanted(row, name) for name, file in tables().items() for row in read_table(file).rows]
+    files = experiments()
+    rows += [Wanted(name, files[name], {}) for name in read_keys() if name in files]
     return {row.name: row for row in sorted(rows, key=lambda row: row.name)}
 
 
@@ -80,7 +82,7 @@ def write_keys(keys: Mapping[str, Known], file: Path = KEYS) -> None:
 
 
 def main(names: Sequence[str]) -> int:
-    """Bring ``keys.yaml`` up to date; keys whose row is in no table any more are kept, for its records.
+    """Bring ``keys.yaml`` up to date; keys whose row is in no table any more are kept up as well, for its records.
 
     Raises:
         UserError: one of ``names`` is no row, or ``--same`` stands alone or beside one whose YAML has changed.

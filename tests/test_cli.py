@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -232,7 +233,9 @@ def test_validate_and_predict_take_a_run(capsys):
     for command in ("validate", "test"):
         assert main([command, run]) == 0
         *lines, described = capsys.readouterr().out.splitlines()
-        assert described == "measured by: split test, images 360"
+        assert re.fullmatch(
+            r"measured by: split test, images 360, data \(digits \(images 360, sha256 [0-9a-f]{64}\)\)", described
+        )
         scores = dict(line.split() for line in lines)
         assert 0 <= float(next(v for k, v in scores.items() if k.endswith("accuracy"))) <= 1
     assert main(["predict", run, "--out", "p.pt"]) == 0

@@ -141,7 +141,9 @@ def test_a_classifier_is_exported_with_its_scores_and_their_protocol():
     last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     (scores,) = card["scores"]
     assert scores["metrics"]["accuracy"] == pytest.approx(last["val/accuracy"])
-    assert scores["protocol"] == {"split": "test", "images": 360}
+    record = json.loads((run / "record.json").read_text())
+    assert scores["protocol"] == record["scores"][0]["protocol"]
+    assert scores["protocol"]["data"]["digits"]["images"] == scores["protocol"]["images"] == 360
 
 
 def test_a_conditional_generator_takes_its_classes():
