@@ -61,11 +61,12 @@ def fit(words: list[str]) -> int:
     with run.going_on():
         run.add_command(["fit", *words])
         keep(run, seed, "running", 0)
+        length = said("seconds") or "0"  # before the note, after which a test may write another
         note(f"begin {seed} {os.environ.get('OMP_NUM_THREADS')}")
         if str(seed) in said("fails"):
             print("some output\natelier: the disk is full.\natelier is sorry", file=sys.stderr)
             return 1
-        spend(said("seconds") or "0")
+        spend(length)
         keep(run, seed, "finished", LEFT)
         note(f"end {seed}")
     return 0
