@@ -97,8 +97,8 @@ def facts(one: Contender) -> list[object]:
 
 
 def speed(one: Contender) -> float:
-    """Images seen in a second, evaluation included."""
-    return round(1000 * one.result.clock["kimg"] / max(60 * one.result.minutes, 1e-9), 1)
+    """Images seen in a second, evaluation included, to four digits."""
+    return float(f"{1000 * one.result.clock['kimg'] / max(60 * one.result.minutes, 1e-9):.4g}")
 
 
 def settings(contenders: Sequence[Contender], apart: Mapping[str, Sequence[str | None]]) -> str:

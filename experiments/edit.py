@@ -181,7 +181,7 @@ def towards(asked: Edit) -> Made:
         "class": wanted,
         "classifier": classifier.name,
         "by": by,
-        "separator_accuracy": round(float(found.strengths), 4),
+        "balanced_accuracy": round(float(found.strengths), 4),
         "changed": round(float(changed.float().mean()), 4),
         "tries": len(start),
     }

@@ -89,7 +89,8 @@ def number(figure: Figure) -> str:
     if figure.mean is None:
         return NOTHING
     digits = figure.column.digits
-    return f"{figure.mean:.{digits}f}".replace("-", MINUS) + (f" ± {figure.std:.{digits}f}" if figure.std else "")
+    spread = "" if figure.std is None else f" ± {figure.std:.{digits}f}"
+    return f"{figure.mean:z.{digits}f}".replace("-", MINUS) + spread
 
 
 def published(figure: Figure) -> str:

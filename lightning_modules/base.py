@@ -53,6 +53,7 @@ class AtelierModule(L.LightningModule):
 
     value_range: ValueRange | None = None
     other_names: ClassVar[Mapping[str, str]] = {}  # beginnings of weights' names in other families, and here
+    answer_is_trained: ClassVar[bool] = False  # predictions are one image that training made, not computed of a batch
 
     def __init__(
         self,

@@ -76,6 +76,7 @@ class DeepImagePrior(Restoring, OnePlayerModule):
         ValueError: settings out of range, or a network that does not map z to an image of this size.
     """
 
+    answer_is_trained = True
     z: Tensor  # [1, C', H, W]
     averaged: Tensor  # [1, C, H, W]
 

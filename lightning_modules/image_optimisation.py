@@ -42,6 +42,8 @@ class ImageOptimisation(Styling):
             the content, or too small for the network, or not one weight for each style.
     """
 
+    answer_is_trained = True
+
     def __init__(
         self,
         pixels: Network,

@@ -128,10 +128,10 @@ def test_classification_scores_are_those_of_scikit_learn(tmp_path: Path, present
     run.validate(module, datamodule=data, verbose=False)
     true = torch.cat([y for _, y in batches]).numpy()
     predicted = torch.cat([x.flatten(1).argmax(1) for x, _ in batches]).numpy()
-    options: dict[str, Any] = {"labels": range(7), "average": "macro", "zero_division": 0}
+    options: dict[str, Any] = {"average": "macro", "zero_division": 0}
     wanted = {
         "accuracy": accuracy_score(true, predicted),
-        "recall_macro": recall_score(true, predicted, **options),
+        "recall_macro": recall_score(true, predicted, labels=range(present), **options),  # of the classes that are there
         "f1_macro": f1_score(true, predicted, **options),
     }
     found = scorer.history[-1]["metrics"]

@@ -49,6 +49,22 @@ def test_operations_of_a_dcgan_sample_are_those_derived_by_hand() -> None:
     assert compiled == []  # counted and timed in its eager form
 
 
+@pytest.mark.parametrize("groups", [1, 4, 8])
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_a_gradient_takes_as_many_operations_as_the_layer_whatever_its_groups(kind: type, groups: int) -> None:
+    layer, x = kind(8, 16, 3, stride=2, padding=1, groups=groups), torch.ones(2, 8, 9, 9)
+    with Operations() as forward:
+        out = layer(x)
+    with Operations() as of_weights:
+        out.sum().backward()
+    out = layer(x.requires_grad_())
+    with Operations() as of_both:
+        out.sum().backward()
+    positions = 81 if kind is nn.ConvTranspose2d else 25
+    assert forward.total == 2 * 2 * positions * 9 * 8 * 16 // groups
+    assert (of_weights.total, of_both.total) == (forward.total, 2 * forward.total)
+
+
 def test_operations_are_the_same_in_inference_mode_where_layers_arrive_whole() -> None:
     attention = nn.functional.scaled_dot_product_attention
     works = {
@@ -160,6 +176,23 @@ def test_what_is_not_known_is_null(tmp_path: Path) -> None:
         meter.see_training(batch)
         meter.measure(module)
         assert meter.found == SampleCost()
+
+
+def test_speeds_keep_their_digits_and_no_formula_is_no_number_of_operations() -> None:
+    assert [cost.four_digits(value) for value in (30 / 785, 0.2461, 75906.2)] == [0.03822, 0.2461, 75910.0]
+
+    class Darker(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.by = nn.Parameter(torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.by
+
+    found = measured(ReconstructionModule(Darker()), *[torch.zeros(2, 1, 8, 8)] * 2)
+    assert found.shape == [1, 8, 8]
+    assert found.flops is None
+    assert found.images_per_second is not None
 
 
 def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,9 +180,18 @@ def test_means_point_from_the_others_to_those_that_have_it() -> None:
     found = towards_mean(codes, torch.tensor([False, False, True, True, False]))
     first, second = torch.tensor([1.6 / 3, 2 / 3]), torch.tensor([3.0, 4.0])
     assert torch.allclose(found.vectors[0], (second - first) / (second - first).norm())
-    assert found.strengths.item() == 1
-    assert towards_mean(codes, torch.tensor([False, False, True, True, True])).strengths.item() == 1
-    assert towards_mean(codes, torch.tensor([False, True, False, True, True])).strengths.item() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("find", [attribute, towards_mean])
+def test_a_direction_of_nothing_is_as_good_as_chance(find) -> None:
+    torch.manual_seed(0)
+    codes, has = torch.randn(4000, 100), torch.rand(4000) < 0.1  # of 10 %: always saying no would be right of 90 %
+    assert find(codes, has).strengths.item() == pytest.approx(0.5, abs=0.05)
+    codes[has] += 10
+    assert find(codes, has).strengths.item() == 1
+    for count, said in ((1, "1"), (3999, "3999")):
+        with pytest.raises(ValueError, match=f"{said} of 4000 codes have it"):
+            find(codes, torch.arange(4000) < count)
 
 
 def pictures(module: GenerativeModule, z: Tensor) -> Tensor:

@@ -24,6 +24,20 @@ from lightning_modules.metrics.reference import BLOCK
 from lightning_modules.networks.base import Network
 
 ENOUGH_SECONDS = 0.1  # of timed sampling
+CONVOLUTION = torch.ops.aten.convolution
+CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward
+
+
+def operations_backward(grad: Tensor, x: Tensor, weight: Tensor, _: Any, *settings: Any, out_val: Any) -> int:
+    """As many as forward for each gradient that is asked for, of ``x`` and of ``weight``, whatever the groups.
+
+    torch's own formula counts the weights' once for each group.
+    """
+    *layout, asked = settings
+    return int(flop_registry[CONVOLUTION](x, weight, None, *layout, out_val=grad)) * sum(asked[:2])
+
+
+FORMULAS = {**flop_registry, CONVOLUTION_BACKWARD: operations_backward}
 
 
 class Operations(TorchDispatchMode):
@@ -40,7 +54,7 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func`` and add what it costs."""
         kwargs = kwargs or {}
-        formula = flop_registry.get(func.overloadpacket)
+        formula = FORMULAS.get(func.overloadpacket)
         if formula is None and torch.is_inference_mode_enabled():
             # There a convolution arrives whole, as an operation without a formula; its parts have one.
             with self:
@@ -55,10 +69,10 @@ class Operations(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class SampleCost:
-    """What one sample costs; None throughout where that is not known."""
+    """What one sample costs; None where that is not known."""
 
     shape: list[int] | None = None  # of x: the image to be produced or classified
-    flops: int | None = None
+    flops: int | None = None  # also where nothing that was done has a formula
     images_per_second: float | None = None
 
 
@@ -75,7 +89,7 @@ class SampleMeter:
 
     Attributes:
         found: so far. Nothing is known before ``measure``, where no batch came, where batches are no sequences of
-            tensors, and of a family that says nothing of predictions.
+            tensors, and of a family that says nothing of predictions or whose prediction is what training made.
     """
 
     def __init__(self) -> None:
@@ -97,8 +111,8 @@ class SampleMeter:
     def measure(self, module: AtelierModule) -> None:
         """Measure, unless that is done."""
         batch = self._of_training if self._of_validation is None else self._of_validation
-        says_nothing = type(module).predict_step is L.LightningModule.predict_step
-        if self.found.flops is not None or batch is None or says_nothing:
+        says_nothing = type(module).predict_step is L.LightningModule.predict_step or module.answer_is_trained
+        if self.found.shape is not None or batch is None or says_nothing:
             return
         count = max(1, min(BLOCK, self._values // batch[0].numel()))
         many = rebuild(batch, [part.repeat_interleave(count, 0) for part in batch])
@@ -109,7 +123,12 @@ class SampleMeter:
             with Operations() as operations:
                 module.predict_step(batch, 0)
             seconds = seconds_of(lambda: module.predict_step(many, 0), module.device)
-        self.found = SampleCost(list(batch[0].shape[1:]), operations.total, round(count / seconds, 1))
+        self.found = SampleCost(list(batch[0].shape[1:]), operations.total or None, four_digits(count / seconds))
+
+
+def four_digits(value: float) -> float:
+    """``value`` to four digits, for speeds between an image an hour and a hundred thousand a second."""
+    return float(f"{value:.4g}")
 
 
 def _is_tensors(batch: Any) -> bool:
@@ -153,7 +172,7 @@ def cost(
         "parameters": {name: count(net) for name, net in module.named_children() if is_counted(name, net)},
         "sample_shape": sample.shape,
         "flops_per_sample": sample.flops,
-        **({} if images_per_second is None else {"images_per_second": round(images_per_second, 1)}),
+        **({} if images_per_second is None else {"images_per_second": four_digits(images_per_second)}),
         "sampling_images_per_second": sample.images_per_second,
         "peak_memory_mb": peak_memory(),
         "checkpoint_mb": checkpoint_size(trainer),

@@ -11,14 +11,14 @@ SPAN = torch.tensor([255.0, 100.0, 50.0], dtype=torch.float64)  # how much darke
 def classification_scores(confusion: Tensor) -> dict[str, float]:
     """Accuracy, macro recall and macro F1 of ``confusion`` [K, K], rows true classes, columns predicted ones.
 
-    Classes without a sample count as recall 0; a class neither there nor predicted counts as F1 0.
+    Recall is a mean over the classes that are there, F1 over those that are there or predicted.
     """
     matrix = confusion.double()
     hits, true, predicted = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     return {
         "accuracy": float(hits.sum() / matrix.sum()),
-        "recall_macro": float((hits / true.clamp(min=1)).mean()),
-        "f1_macro": float((2 * hits / (true + predicted).clamp(min=1)).mean()),
+        "recall_macro": float((hits / true)[true > 0].mean()),
+        "f1_macro": float((2 * hits / (true + predicted))[true + predicted > 0].mean()),
     }
 
 

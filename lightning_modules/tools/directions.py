@@ -9,6 +9,7 @@
   separator too, of the nearest mean. It parts codes less well, and a step along it keeps nearer to drawn ones.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,10 @@ class Directions(NamedTuple):
     """Unit vectors, the strongest first."""
 
     vectors: Tensor  # [k, dim]
-    strengths: Tensor  # [k]: eigenvalue, deviation of codes, or accuracy
+    strengths: Tensor  # [k]: eigenvalue, deviation of codes, or balanced accuracy on codes that were not looked at
+
+
+Separator = tuple[Tensor, Tensor]  # normal [dim] and threshold []: with the property where codes @ normal is above it
 
 
 def sefa(G: StyledGenerator, k: int) -> Directions:
@@ -53,37 +57,48 @@ def ganspace(space: Space, k: int, codes: int = 10_000) -> Directions:
 
 
 def attribute(codes: Tensor, has: Tensor) -> Directions:
-    """The one direction towards ``codes`` [N, dim] of which ``has`` (bool [N]) is true, with the separator's accuracy.
+    """The one direction towards ``codes`` [N, dim] of which ``has`` (bool [N]) is true: a linear separator's normal.
 
     Raises:
-        ValueError: all codes have it, or none.
+        ValueError: fewer than two codes have it, or have it not.
     """
-    require_both(has)
-    fitted = LogisticRegression(max_iter=1000, class_weight="balanced").fit(codes.cpu().numpy(), has.cpu().numpy())
-    normal = torch.as_tensor(fitted.coef_, dtype=codes.dtype, device=codes.device)
-    accuracy = fitted.score(codes.cpu().numpy(), has.cpu().numpy())
-    return Directions(normal / normal.norm(), torch.tensor([accuracy]))
+    return _parting(_logistic, codes, has)
 
 
 def towards_mean(codes: Tensor, has: Tensor) -> Directions:
-    """The one direction to the mean of those ``codes`` [N, dim] of which ``has`` (bool [N]) is true, and how many of
-    all lie on the right side of the middle between both means.
+    """The one direction to the mean of those ``codes`` [N, dim] of which ``has`` (bool [N]) is true.
 
     Raises:
-        ValueError: all codes have it, or none.
+        ValueError: fewer than two codes have it, or have it not.
     """
-    require_both(has)
+    return _parting(_nearest_mean, codes, has)
+
+
+def _logistic(codes: Tensor, has: Tensor) -> Separator:
+    fitted = LogisticRegression(max_iter=1000, class_weight="balanced").fit(codes.cpu().numpy(), has.cpu().numpy())
+    return torch.as_tensor(fitted.coef_[0]).to(codes), torch.as_tensor(-fitted.intercept_[0]).to(codes)
+
+
+def _nearest_mean(codes: Tensor, has: Tensor) -> Separator:
     without, with_it = codes[~has].mean(0), codes[has].mean(0)
-    vector = with_it - without
-    right = ((codes - (with_it + without) / 2) @ vector > 0) == has
-    return Directions((vector / vector.norm())[None], right.float().mean()[None])
+    normal = with_it - without
+    return normal, (with_it + without) / 2 @ normal
 
 
-def require_both(has: Tensor) -> None:
-    """Raise ValueError where ``has`` (bool [N]) is true of all, or of none."""
-    share = float(has.float().mean())
-    if share in (0.0, 1.0):
-        raise ValueError(f"{'all' if share else 'none'} of {len(has)} codes have it: nothing to part them by")
+def _parting(fit: Callable[[Tensor, Tensor], Separator], codes: Tensor, has: Tensor) -> Directions:
+    """The direction of all ``codes``; its strength is that of every other one's, measured on those between."""
+    counts = [int(has.sum()), int((~has).sum())]
+    if min(counts) < 2:
+        said = {0: "none"}.get(counts[0], "all" if counts[1] == 0 else f"{counts[0]}")
+        raise ValueError(f"{said} of {len(has)} codes have it: nothing to part them by")
+    normal, _ = fit(codes, has)
+    looked_at = torch.empty_like(has)
+    for side in (has, ~has):  # as many of either on both sides
+        looked_at[side] = torch.arange(int(side.sum()), device=has.device) % 2 == 0
+    vector, threshold = fit(codes[looked_at], has[looked_at])
+    above, held = codes[~looked_at] @ vector > threshold, has[~looked_at]
+    balanced = (above[held].float().mean() + (~above[~held]).float().mean()) / 2
+    return Directions((normal / normal.norm())[None], balanced[None])
 
 
 def require(k: int, dimensions: int) -> None:
