@@ -40,6 +40,9 @@ class Block:
     def __post_init__(self) -> None:
         if is_generative(self.protocol):
             object.__setattr__(self, "protocol", Protocol(**self.protocol).as_dict())  # with what came later
+        elif "precision" not in self.protocol:  # said where it is not full
+            of_none = self.protocol.get("weights", "raw") is None
+            object.__setattr__(self, "protocol", {**self.protocol, "precision": None if of_none else "full"})
 
     def scores(self, of: str) -> Mapping[str, float | None]:
         """Scores by name; none where there was no such moment. None is a number that was not finite."""

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from datamodules.functional.precision import full_precision
 from lightning_modules.contract import StatesItsData
 from lightning_modules.networks.base import Classifier as ClassifierNetwork
 from lightning_modules.one_player import OnePlayerModule
@@ -50,8 +51,9 @@ class Classifier(OnePlayerModule):
         return {"ce": cross_entropy(logits, y, label_smoothing=self.label_smoothing)}
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """The evaluated network's logits, for the callbacks."""
-        return self(batch[0])
+        """The evaluated network's logits in full precision, for the callbacks."""
+        with full_precision(self.device):
+            return self(batch[0])
 
     def predict_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Class probabilities [N, K]."""

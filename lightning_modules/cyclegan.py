@@ -14,6 +14,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from datamodules.functional.precision import full_precision
 from lightning_modules.adversarial import Terms, TwoPlayerModule
 from lightning_modules.base import evaluating
 from lightning_modules.batches import channels_last
@@ -185,10 +186,12 @@ class CycleGAN(Restoring, TwoPlayerModule):
             return both.to_x(batch[1]), both.to_y(batch[0])
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Any:
-        """Both answers; of the first set the first ones are kept for the pictures, with what becomes of them again."""
+        """Both answers in full precision; of the first set the first ones are kept for the pictures, with what becomes
+        of them again."""
         self.seed_answer(batch_idx, dataloader_idx)
         x, y = batch[:2]
-        made_x, made_y = self.answers(batch)
+        with full_precision(self.device):
+            made_x, made_y = self.answers(batch)
         if dataloader_idx == 0 and batch_idx < PICTURES:
             again_x, again_y = self.answers((made_x, made_y))
             row = (y, made_x, again_y, x, made_y, again_x)

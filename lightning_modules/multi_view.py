@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from datamodules.functional.precision import full_precision
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import evaluating
 from lightning_modules.losses.matching import MatchingLoss
@@ -66,10 +67,11 @@ class MultiViewSuperResolution(SuperResolution):
     # --- pictures ---------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """The restored image; the first pair of each set is kept for the pictures."""
+        """The restored image in full precision; the first pair of each set is kept for the pictures."""
         if batch_idx == 0:
             self.seen[dataloader_idx] = (batch[0][:1], batch[1][:1])
-        return self.restore(batch)
+        with full_precision(self.device):
+            return self.restore(batch)
 
     def panels(self) -> dict[str, Tensor]:
         """``views``: of each set's first pair a row of squares cut from the middle, as ``explained`` says."""

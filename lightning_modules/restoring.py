@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.functional.keys import key, seed_streams
+from datamodules.functional.precision import full_precision
 from datamodules.functional.quantise import to_uint8
 from lightning_modules.base import AtelierModule
 from lightning_modules.losses.reconstruction import ReconstructionLoss
@@ -98,9 +99,11 @@ class Restoring(AtelierModule):
     # --- pictures ---------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """The restored image, for the callbacks; of the first set, the first ones are kept for the pictures."""
+        """The restored image in full precision, for the callbacks; of the first set, the first ones are kept for the
+        pictures."""
         self.seed_answer(batch_idx, dataloader_idx)
-        answer = self.restore(batch)
+        with full_precision(self.device):
+            answer = self.restore(batch)
         if dataloader_idx == 0 and batch_idx < PICTURES:
             row = (*y_beside(*batch[:2]), answer.float(), batch[0])
             self._shown = (*(self._shown if batch_idx else ()), tuple(image[:1] for image in row))

@@ -131,7 +131,9 @@ def test_classification_scores_are_those_of_scikit_learn(tmp_path: Path, present
     options: dict[str, Any] = {"average": "macro", "zero_division": 0}
     wanted = {
         "accuracy": accuracy_score(true, predicted),
-        "recall_macro": recall_score(true, predicted, labels=range(present), **options),  # of the classes that are there
+        "recall_macro": recall_score(
+            true, predicted, labels=range(present), **options
+        ),  # of the classes that are there
         "f1_macro": f1_score(true, predicted, **options),
     }
     found = scorer.history[-1]["metrics"]

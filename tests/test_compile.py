@@ -5,14 +5,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from toys import Finite, Recording, batches, batches_with_noise, distance, mlps, sgd, told_gan, trainer, weights
 
+from lightning_modules.classifier import Classifier
+from lightning_modules.cyclegan import CycleGAN
 from lightning_modules.gan import GAN
 from lightning_modules.losses.penalties import R1, R2, GradientPenalty, Penalty
+from lightning_modules.multi_view import MultiViewSuperResolution
+from lightning_modules.networks.base import Alignment, MultiViewUpscaler
+from lightning_modules.networks.cnn import CNN
+from lightning_modules.networks.dncnn import DnCNN
+from lightning_modules.networks.patchgan import PatchGAN
+from lightning_modules.reconstruction import ReconstructionModule
 
 # --- compile ------------------------------------------------------------------------------------------------
 
@@ -136,3 +145,53 @@ def test_mixed_precision_is_close_to_full(tmp_path: Path) -> None:
         found.append(weights(module))
     assert 0 < distance(found[0], found[1]) < 1e-3
     assert 0 < distance(found[0], found[2]) < 1e-2
+
+
+class Doubled(MultiViewUpscaler):
+    """The first view through one layer, twice as large."""
+
+    views = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 4, 3, padding=1)
+
+    def explain(self, y: Tensor, scale: int) -> tuple[Tensor, list[Alignment]]:
+        return nn.functional.pixel_shuffle(self.layer(y[:, 0]), scale), []
+
+
+def thin() -> DnCNN:
+    return DnCNN(channels=1, depth=3, width=4)
+
+
+@pytest.mark.parametrize(
+    ("family", "x", "y"),
+    [
+        (lambda: Classifier(CNN(channels=1, num_classes=3)), (2, 1, 16, 16), (2,)),
+        (lambda: ReconstructionModule(thin()), (2, 1, 16, 16), (2, 1, 16, 16)),
+        (lambda: CycleGAN(thin(), thin(), *[PatchGAN(1, 0, 1, 4) for _ in "xy"]), (2, 1, 16, 16), (2, 1, 16, 16)),
+        (lambda: MultiViewSuperResolution(Doubled()), (2, 1, 16, 16), (2, 2, 1, 8, 8)),
+    ],
+)
+def test_what_is_scored_is_in_full_precision_where_training_is_mixed(family, x, y, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, batch = family(), (torch.rand(x), torch.rand(y) if len(y) > 1 else torch.zeros(y, dtype=torch.long))
+    found: list[Any] = []
+
+    class Keeps(L.Callback):
+        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
+            found.append(outputs)
+
+        def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
+            found.append(outputs)
+
+    data = Finite([batch])
+    data.predict_dataloader = data.val_dataloader  # type: ignore[method-assign]
+    for precision in ("32-true", "bf16-mixed"):
+        run = trainer(tmp_path, Keeps(), precision=precision)
+        run.validate(module, datamodule=data, verbose=False)
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)
+    found.clear()
+    for precision in ("32-true", "bf16-mixed"):
+        trainer(tmp_path, Keeps(), precision=precision).predict(module, datamodule=data)
+    assert not torch.equal(found[1].float(), found[0])  # bf16 would have shown

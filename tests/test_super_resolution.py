@@ -138,11 +138,11 @@ def test_a_part_of_a_set_is_not_the_set(made):
     assert "limit" not in whole["data"]["Made-x2"]
 
 
-def test_what_is_measured_in_half_precision_says_so(made):
-    words = mine("--data.scales", "[2]", "--out", "half.json", "--trainer.precision", "bf16-mixed")
-    assert main(words) == 0
+@pytest.mark.parametrize(("precision", "said"), [("bf16-true", "bf16-true"), ("bf16-mixed", None)])
+def test_what_is_measured_in_half_precision_says_so(made, precision, said):
+    assert main(mine("--data.scales", "[2]", "--out", "half.json", "--trainer.precision", precision)) == 0
     (block,) = json.loads(Path("half.json").read_text())["scores"]
-    assert block["protocol"]["precision"] == "bf16-mixed"
+    assert block["protocol"].get("precision") == said
 
 
 def test_a_perfect_image_is_infinite_and_the_record_stays_json(made, capsys):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
+from datamodules.functional.precision import full_precision
 from lightning_modules.base import AtelierModule, evaluating
 from lightning_modules.callbacks.scores import MeasuredScores
 from lightning_modules.generative import GenerativeModule
-from lightning_modules.metrics.base import full_precision
 from lightning_modules.metrics.path_length import PathLengths
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import Generator, Network, StyledGenerator

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_modules.base import AtelierModule
 
+MIXED = "-mixed"  # ends the names of precisions whose weights are full, in which scores are measured
 FULL = ("32-true", "64-true")
 Row = dict[str, Any]  # plain values only: it goes into checkpoints and records
 
@@ -87,9 +88,10 @@ class Scores(Callback):
 
 
 def rounding(trainer: L.Trainer) -> dict[str, str]:
-    """The precision that networks are evaluated in, where it is not full, as a field of a protocol."""
+    """The precision that networks are evaluated in, where it is not full as of weights in half, as a field of a
+    protocol."""
     precision = str(trainer.precision)
-    return {} if precision in FULL else {"precision": precision}
+    return {} if precision in FULL or precision.endswith(MIXED) else {"precision": precision}
 
 
 class MeasuredScores(Scores):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from datamodules.functional.precision import full_precision
 from datamodules.functional.statistics import gram
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores
-from lightning_modules.metrics.base import full_precision
 from lightning_modules.metrics.ranks import rank_and_world
 from lightning_modules.networks.base import FeatureMaps
 from lightning_modules.styling import Styling

@@ -3,8 +3,7 @@
 import hashlib
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import NamedTuple, Self
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from datamodules.functional.precision import full_precision
 from lightning_modules.metrics.cache import Tensors
 from lightning_modules.metrics.protocol import Plain
 
@@ -152,23 +152,6 @@ class Extractor(nn.Module, ABC):
             )
         with full_precision(image.device):
             return self.extract(image)
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """No autocast and no TF32 inside: rounded features shift every score."""
-    cudnn = torch.backends.cudnn
-    with torch.autocast(device.type, enabled=False):
-        if device.type != "cuda":
-            yield
-            return
-        products = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-        try:
-            with cudnn.flags(enabled=True, deterministic=cudnn.deterministic, allow_tf32=False):
-                yield
-        finally:
-            torch.set_float32_matmul_precision(products)
 
 
 # --- the metrics that share what it saw ---------------------------------------------------------------------

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.utilities import dim_zero_cat
 
+from datamodules.functional.precision import full_precision
 from lightning_modules.metrics.base import (
     Accumulator,
     EvaluationMetric,
@@ -19,7 +20,6 @@ from lightning_modules.metrics.base import (
     Setting,
     Statistic,
     Tensors,
-    full_precision,
     spell,
 )
 from lightning_modules.metrics.conditional import classes_of

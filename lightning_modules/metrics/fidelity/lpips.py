@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.image.lpips import _NoTrainLpips
 
-from lightning_modules.metrics.base import full_precision
+from datamodules.functional.precision import full_precision
 from lightning_modules.metrics.fidelity.means import ImageMeans
 from lightning_modules.metrics.fidelity.protocol import PEAK, pair
 from lightning_modules.metrics.found_weights import PublishedWeights, sha256_of
