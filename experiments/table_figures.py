@@ -89,8 +89,7 @@ class Line:
 def lines(table: Table, rows: Sequence[Filled]) -> list[Line]:
     """Every row with its figures and marks, in the table's order."""
     found = [line(filled, table) for filled in rows]
-    for i, column in enumerate(table.columns):
-        mark_protocols(found, i, column, table)
+    mark_protocols(found, table)
     if table.sorted:
         sign = 1 if table.columns[0].better == "lower" else -1
         found.sort(key=lambda one: (one.figures[0].mean is None, sign * (one.figures[0].mean or 0)))
@@ -185,19 +184,28 @@ def way_on(filled: Filled) -> list[str]:
     return [f"{said}: `{command}`"]
 
 
-def mark_protocols(found: Sequence[Line], i: int, column: Column, table: Table) -> None:
-    """Mark the figures of column ``i`` that were measured otherwise than the table asks, or than its first row."""
-    first: Fields | None = None
-    for one in found:
-        own = one.filled.row.protocol
-        for block in one.blocks[i]:
-            first = joined(first, {name: value for name, value in block.protocol.items() if name not in own})
-            asked = {**first, **table.must_hold, **own}
-            other = departures(asked, block, name_of(column, one.filled), one.filled.row.of or column.of)
-            kind = "data" if other.keys() & set(DATA) else "protocol"
-            named = ", ".join(f"{name} {value}, not {due}" for name, (due, value) in other.items())
-            mark = f"{column.title} by other {kind} ({named})"
-            one.marks += [mark] if other and mark not in one.marks else []
+def mark_protocols(found: Sequence[Line], table: Table) -> None:
+    """Mark the figures that were measured otherwise than the table asks, or than the first row of their column.
+
+    Columns of a row that depart alike are named together.
+    """
+    apart: list[dict[str, dict[str, None]]] = [{} for _ in found]  # by line, how: the columns
+    for i, column in enumerate(table.columns):
+        first: Fields | None = None
+        for one, departed in zip(found, apart, strict=True):
+            own = one.filled.row.protocol
+            for block in one.blocks[i]:
+                first = joined(first, {name: value for name, value in block.protocol.items() if name not in own})
+                asked = {**first, **table.must_hold, **own}
+                other = departures(asked, block, name_of(column, one.filled), one.filled.row.of or column.of)
+                kind = "data" if other.keys() & set(DATA) else "protocol"
+                named = ", ".join(f"{name} {value}, not {due}" for name, (due, value) in other.items())
+                if other:
+                    departed.setdefault(f"by other {kind} ({named})", {})[column.title] = None
+    for one, departed in zip(found, apart, strict=True):
+        measured = sum(bool(blocks) for blocks in one.blocks)
+        for how, titles in departed.items():
+            one.marks.append(f"{'all' if 1 < measured == len(titles) else ', '.join(titles)} {how}")
 
 
 def departures(fixed: Fields, block: Block, score: str, of: str) -> Departures:

@@ -2,12 +2,13 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from resuming import ends_alike
-from style_toys import Endless, Many, S, Seen, fit, images
+from style_toys import Endless, Many, One, S, Seen, fit, images
 from torch import nn
 
 from datamodules.functional.statistics import adain, moments
@@ -79,6 +80,15 @@ def test_a_decoder_that_does_not_mirror_and_other_terms_are_refused(tmp_path: Pa
         adaptive(terms=[Content(["x"]), GramStyle(["x"])])
     with pytest.raises(ValueError, match=r"StyleDecoder: .* give one or more, and enlarge after any but the last"):
         StyleDecoder([3, 4, 3], [2])
+
+
+def test_scores_say_of_which_pictures() -> None:
+    scores, said = TransferScores(Seen(), ["x"], ["x"]), []
+    for data in (One(), One(), One(guide=torch.zeros(1, 1, S, S))):
+        scores.setup(SimpleNamespace(datamodule=data), adaptive(), "fit")  # type: ignore[arg-type]
+        said.append(scores.described["data"]["pictures"])
+    assert said[0]["images"] == 1
+    assert said[0] == said[1] != said[2]
 
 
 def test_scores_are_shares_of_what_is_wanted_and_need_styled_pictures() -> None:

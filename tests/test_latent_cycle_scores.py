@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from command_line import place, runs
 from torch import Tensor
 from toys import Z_DIM, Finite, batches, mlps, trainer
 
+from datamodules.digits import Digits
 from experiments.cli import main
 from lightning_modules.callbacks.latent_scores import LatentScores
 from lightning_modules.gan import GAN
@@ -81,6 +83,16 @@ def test_scores_are_those_of_the_module_and_touch_no_stream(tmp_path: Path) -> N
     assert again == {f"val/{name}": value for name, value in scores.history[2]["metrics"].items()}
     assert set(again) == {"val/latent_correlation", "val/latent_l1"}
     assert scores.described["weights"] == "raw"
+
+
+def test_a_protocol_says_of_which_data() -> None:
+    said = []
+    for size in (8, 16):
+        scores, data = LatentScores(samples=2), Digits(size=size, batch_size=8)
+        scores.setup(SimpleNamespace(datamodule=data), cycle(), "fit")  # type: ignore[arg-type]
+        said.append(scores.described["data"]["digits"])
+    assert [one["images"] for one in said] == [1437, 1437]  # those that are trained on
+    assert said[0]["sha256"] != said[1]["sha256"]
 
 
 def test_the_last_block_is_cut() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from toys import MLPGenerator, dcgans, fit, mlps, trainer
 
 from datamodules.digits import Digits
+from datamodules.functional.hashes import sha256_of
 from lightning_modules.callbacks.path_length_scores import PathLengthScores
 from lightning_modules.gan import GAN
 from lightning_modules.metrics.path_length import PathLengths
@@ -112,7 +113,10 @@ def test_w_is_walked_where_there_is_one(tmp_path: Path) -> None:
     scores = PathLengthScores(Identity(), "pixels", samples=60)
     trainer(tmp_path, scores).validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
     assert scores.history[-1]["metrics"]["ppl_w@pixels"] > 0
-    assert scores.described["samples"] == 60
+    described = scores.described
+    assert described["samples"] == 60
+    assert described["data"]["digits"]["images"] == 1437
+    assert described["network_sha256"] == sha256_of([])  # of a network without weights
 
 
 def test_bad_settings_cost_one_sentence(tmp_path: Path) -> None:

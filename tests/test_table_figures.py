@@ -107,6 +107,22 @@ def test_rows_of_another_protocol_are_marked(tmp_path, fields, said):
     assert second.marks == ["unkeyed", *([said] if said else [])]
 
 
+def test_columns_that_depart_alike_are_named_together(tmp_path):
+    rows = two_rows(tmp_path, fakes=9000)
+    again = {**FID, "title": "FID again"}
+    (_, second), _ = read(tmp_path, table(rows=rows, columns=[FID, again]))
+    assert second.marks == ["unkeyed", "all by other protocol (fakes 9000, not 10000)"]
+    lacking = {**FID, "title": "KID", "score": "kid@mnist-cnn"}
+    (_, second), _ = read(tmp_path, table(rows=rows, columns=[FID, again, lacking]))
+    assert "all by other protocol (fakes 9000, not 10000)" in second.marks
+
+
+def test_a_spread_of_nothing_is_shown_as_one(tmp_path):
+    for seed in range(3):
+        commit(tmp_path / "results", f"s{seed}", seed=seed, fid=-0.01)
+    assert page(tmp_path, table(seeds=[0, 1, 2])).rows[0][1] == "0.0 ± 0.0"
+
+
 def test_seeds_of_another_protocol_are_marked(tmp_path):
     commit(tmp_path / "results", "s0")
     block = {**record()["scores"][0], "protocol": {**PROTOCOL, "fakes": 9000}}
@@ -231,10 +247,11 @@ def test_the_keys_file_is_not_needed(tmp_path):
     assert known()
 
 
-def restored(weights, **sets):
+def restored(weights, precision=None, **sets):
     """The scores of a record that compares ``sets`` of pairs, each with its hash."""
     protocol = {"colour": "grey", "weights": weights, "data": {name: {"sha256": text} for name, text in sets.items()}}
-    return [{**record()["scores"][0], "protocol": protocol}]
+    said = {} if precision is None else {"precision": precision}
+    return [{**record()["scores"][0], "protocol": protocol | said}]
 
 
 @pytest.mark.parametrize(
@@ -246,6 +263,7 @@ def restored(weights, **sets):
         (restored("raw", A="xx"), "FID by other data (data {'A': {'sha256': 'xx'}}, not"),
         (restored("raw", B="xx"), "FID by other data (data {'B': {'sha256': 'xx'}}, not"),
         (restored("ema", A="aa"), "FID by other protocol (weights ema, not raw)"),
+        (restored("raw", "bf16-mixed", A="aa"), "FID by other protocol (precision bf16-mixed, not full)"),
     ],
 )
 def test_sets_of_pairs_agree_where_both_have_them_and_what_has_no_weights_agrees_with_any(tmp_path, last, mark):

@@ -8,9 +8,8 @@ import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_modules.callbacks.pictures import show
-from lightning_modules.callbacks.scores import Scores, rounding
+from lightning_modules.callbacks.scores import Scores, data_of, rounding
 from lightning_modules.classifier import Classifier
-from lightning_modules.contract import GivesReference
 from lightning_modules.metrics.confusion import classification_scores, draw_confusion
 
 
@@ -21,13 +20,12 @@ class ClassificationScores(Scores):
         super().__init__()
         self.images = 0
         self.rounding: dict[str, str] = {}
-        self.data: dict[str, dict[str, Any]] = {}  # by its name; empty where it has no fixed order
+        self.data: dict[str, Any] = {}  # for the protocol; empty where it has no fixed order
 
     @property
     def described(self) -> dict[str, Any]:
         """The split, how many images of it, and whose: their number and hash by the data's name."""
-        data = {"data": self.data} if self.data else {}
-        return {"split": "test", "images": self.images, **self.rounding, **data}
+        return {"split": "test", "images": self.images, **self.rounding, **self.data}
 
     def alike(self, score: str, before: Mapping[str, Any]) -> bool:
         """As in the base; how many images there are is known after the first validation alone."""
@@ -39,10 +37,7 @@ class ClassificationScores(Scores):
             raise ValueError(f"classification: scores a classifier, not a {type(pl_module).__name__}; set it to null")
         self.confusion = MulticlassConfusionMatrix(pl_module.num_classes)
         self.rounding = rounding(trainer)
-        data: object = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, GivesReference):
-            test = data.reference("test")
-            self.data = {test.name: {"images": len(test), "sha256": test.sha256}}
+        self.data = data_of(trainer, "test")
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start counting."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.functional.keys import key
 from lightning_modules.base import AtelierModule
-from lightning_modules.callbacks.scores import MeasuredScores
+from lightning_modules.callbacks.scores import MeasuredScores, data_of
 from lightning_modules.metrics.latent import LatentAgreement
 from lightning_modules.metrics.ranks import rank_and_world
 
@@ -45,16 +45,18 @@ class LatentScores(MeasuredScores):
             raise ValueError(f"latent: a correlation needs 2 samples or more, got {samples}")
         self.samples, self.seed = samples, seed
         self.weights: str | None = None
+        self.data: dict[str, Any] = {}
 
     @property
     def described(self) -> dict[str, Any]:
-        """How many z of which seed, whose weights."""
+        """How many z of which seed, whose weights, trained on which data."""
         return {
             "samples": self.samples,
             "block": BLOCK,
             "seed": self.seed,
             "weights": self.weights,
             "checkpoint": self.checkpoint,
+            **self.data,
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -65,7 +67,7 @@ class LatentScores(MeasuredScores):
                 "to null"
             )
         assert isinstance(pl_module, AtelierModule)
-        self.weights = pl_module.weights_name
+        self.weights, self.data = pl_module.weights_name, data_of(trainer, "train")
 
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """As the base; each rank draws its share of the blocks."""

@@ -6,10 +6,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from datamodules.functional.hashes import sha256_of
 from datamodules.functional.keys import key
 from datamodules.functional.precision import full_precision
 from lightning_modules.base import AtelierModule, evaluating
-from lightning_modules.callbacks.scores import MeasuredScores
+from lightning_modules.callbacks.scores import MeasuredScores, data_of
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.path_length import PathLengths
 from lightning_modules.metrics.ranks import rank_and_world
@@ -54,6 +55,8 @@ class PathLengthScores(MeasuredScores):
         self.network, self.name = network.requires_grad_(False).eval(), name
         self.samples, self.epsilon, self.in_z, self.seed = samples, epsilon, in_z, seed
         self.weights: str | None = None
+        self.network_sha256 = ""
+        self.data: dict[str, Any] = {}
 
     @property
     def metric_name(self) -> str:
@@ -62,15 +65,17 @@ class PathLengthScores(MeasuredScores):
 
     @property
     def described(self) -> dict[str, Any]:
-        """How many steps of which length and seed, whose weights, which network."""
+        """How many steps of which length and seed, whose weights, trained on which data, which network."""
         return {
             "network": self.name,
+            "network_sha256": self.network_sha256,
             "samples": self.samples,
             "epsilon": self.epsilon,
             "block": BLOCK,
             "seed": self.seed,
             "weights": self.weights,
             "checkpoint": self.checkpoint,
+            **self.data,
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -81,7 +86,8 @@ class PathLengthScores(MeasuredScores):
             raise ValueError(
                 f"PathLengthScores: a {type(pl_module.G).__name__} has no w; set in_z to true, or leave it out"
             )
-        self.weights = pl_module.weights_name
+        self.network_sha256 = sha256_of(self.network.state_dict().values())
+        self.weights, self.data = pl_module.weights_name, data_of(trainer, "train")
 
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """As the base; each rank walks its share of the blocks."""

@@ -9,6 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from lightning_modules.base import AtelierModule
+from lightning_modules.contract import GivesReference
 
 MIXED = "-mixed"  # ends the names of precisions whose weights are full, in which scores are measured
 FULL = ("32-true", "64-true")
@@ -85,6 +86,15 @@ class Scores(Callback):
         self.earlier = state_dict.get("earlier", [])  # of checkpoints that are older than it
         self._described_before = state_dict["protocol"]
         self._seconds_before = state_dict["seconds"]
+
+
+def data_of(trainer: L.Trainer, split: str) -> dict[str, Any]:
+    """Whose ``split`` the trainer's data is, as a field of a protocol: number and hash of its images by its name."""
+    data: object = trainer.datamodule  # type: ignore[attr-defined]
+    if not isinstance(data, GivesReference):
+        return {}
+    images = data.reference(split)
+    return {"data": {images.name: {"images": len(images), "sha256": images.sha256}}}
 
 
 def rounding(trainer: L.Trainer) -> dict[str, str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from datamodules.functional.hashes import sha256_of
 from datamodules.functional.precision import full_precision
 from datamodules.functional.statistics import gram
 from lightning_modules.base import AtelierModule
@@ -42,21 +43,28 @@ class TransferScores(MeasuredScores):
             raise ValueError("TransferScores compares no style: name style_layers")
         self.features = features.requires_grad_(False).eval()
         self.content_layers, self.style_layers = tuple(content_layers), tuple(style_layers)
+        self.features_sha256 = ""
+        self.data: dict[str, Any] = {}
 
     @property
     def described(self) -> dict[str, Any]:
-        """Which network, and which of its layers."""
+        """Which network, which of its layers, and what is to be styled."""
         return {
             "features": self.features.title,
+            "features_sha256": self.features_sha256,
             "content_layers": list(self.content_layers),
             "style_layers": list(self.style_layers),
             "checkpoint": self.checkpoint,
+            "data": {"pictures": self.data},
         }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """See that there is something to compare, before training starts."""
         if not isinstance(pl_module, Styling):
             raise ValueError(f"styling: a {type(pl_module).__name__} makes no styled pictures; set it to null")
+        self.features_sha256 = sha256_of(self.features.state_dict().values())
+        pictures = list(trainer.datamodule.held_out())  # type: ignore[attr-defined]
+        self.data = {"images": len(pictures), "sha256": sha256_of(part for batch in pictures for part in batch)}
 
     def measure(self, module: AtelierModule) -> dict[str, float]:
         """As the base; each rank compares its share of the pictures."""
