@@ -6,7 +6,8 @@ from functools import cached_property
 
 from torch import Tensor
 
-from datamodules.pairs import Colour, PairDataModule, PairSet, checked_shares, names_of, shrunk
+from datamodules.pair_files import checked_shares, names_of, shrunk
+from datamodules.pairs import Colour, PairDataModule, PairSet
 from datamodules.patches import Pair, Turns
 
 

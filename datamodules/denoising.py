@@ -17,8 +17,9 @@ from datamodules.base import below
 from datamodules.damaged_images import DamagedImages
 from datamodules.functional import degrade
 from datamodules.functional.quantise import UNIT, from_uint8
+from datamodules.pair_files import names_of
 from datamodules.paired_files import Namesakes
-from datamodules.pairs import Colour, PairDataModule, PairSet, in_colour, names_of
+from datamodules.pairs import Colour, PairDataModule, PairSet, in_colour
 from datamodules.patches import Pair, Turns
 
 SEED = 0  # of every test image's noise

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from datamodules.functional import masks
 from datamodules.functional.masks import DrawHole
-from datamodules.pairs import read_images
+from datamodules.pair_files import read_images
 
 
 class Holes(ABC):

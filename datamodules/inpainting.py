@@ -17,7 +17,8 @@ from datamodules.functional.keys import key
 from datamodules.functional.masks import turned
 from datamodules.functional.quantise import UNIT, from_uint8
 from datamodules.holes import Free, Holes, draw_holes, read_holes
-from datamodules.pairs import PairDataModule, PairSet, checked_shares, names_of, shrunk
+from datamodules.pair_files import checked_shares, names_of, shrunk
+from datamodules.pairs import PairDataModule, PairSet
 from datamodules.patches import Pair, Turns
 
 POOL, TRAIN, TEST = 512, 0, 1

@@ -18,7 +18,8 @@ from datamodules.decode import decode_rgba
 from datamodules.functional.keys import key
 from datamodules.functional.matting import BACKGROUND, FOREGROUND, composed, trimap
 from datamodules.functional.quantise import UNIT, from_uint8, to_uint8
-from datamodules.pairs import PairDataModule, PairSet, in_colour, other_folders, read_images
+from datamodules.pair_files import other_folders, read_images
+from datamodules.pairs import PairDataModule, PairSet, in_colour
 from datamodules.patches import Pair, Patches, Turns
 from datamodules.stream import Batch
 from datamodules.trimaps import TrimapPhotographs, by_stem

@@ -16,7 +16,8 @@ from datamodules.base import below
 from datamodules.collection import read_whole
 from datamodules.functional.resize import bicubic_by
 from datamodules.image_files import source_at
-from datamodules.pairs import Colour, PairDataModule, PairSet, checked_shares, shrunk
+from datamodules.pair_files import checked_shares, shrunk
+from datamodules.pairs import Colour, PairDataModule, PairSet
 from datamodules.patches import Pair, Turns
 
 SELF_EX_SR = ("SelfExSR/Set5", "SelfExSR/Set14")

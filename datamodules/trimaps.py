@@ -9,7 +9,8 @@ from torch import Tensor
 from datamodules.base import below
 from datamodules.decode import decode_opaque
 from datamodules.functional.matting import levelled
-from datamodules.pairs import PairSet, in_colour, other_folders, read_images
+from datamodules.pair_files import other_folders, read_images
+from datamodules.pairs import PairSet, in_colour
 
 ADVICE = other_folders("photographs")
 

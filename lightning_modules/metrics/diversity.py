@@ -17,7 +17,6 @@ pixels; the border of one pixel has neither pattern nor edge. Memory: 330 bytes 
 """
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -184,11 +183,3 @@ class Diversity(DescriptionList):
         pairs = zip(seen.split(widths, 1), self.reference.split(widths, 1), strict=True)
         scores = [distance(a, b, self.slices, self.seed) for a, b in pairs]
         return dict(zip(("colour", "texture", "shape"), scores, strict=True))
-
-
-def describe_all(batches: Iterable[Tensor], channels: int) -> Tensor:
-    """Descriptions of all images of ``batches``, each uint8 [N, C, H, W]; under DDP each rank gives its share."""
-    metric = Descriptions(channels)
-    for image in batches:
-        metric.to(image.device).update(image)
-    return metric.compute()
