@@ -12,6 +12,7 @@ from toys import Finite, ToldGAN, WithNoise, batches_with_noise, distance, sgd, 
 from lightning_modules.callbacks.layer_sync import RankBatchNormSync
 from lightning_modules.losses.penalties import R1
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_modules.networks.feedback import FeedbackDCGANGenerator
 from lightning_modules.networks.sync_norm import RankBatchNorm, over_ranks
 
 
@@ -61,3 +62,17 @@ def test_one_rank_alone_is_plain_batch_norm(training: bool) -> None:
     assert isinstance(converted[0], RankBatchNorm)  # type: ignore[index]
     assert converted[0].running_mean is statistics  # type: ignore[index]
     assert torch.equal(converted(x), expected)
+
+
+def test_feedback_is_the_same_over_ranks() -> None:
+    torch.manual_seed(0)
+    G = FeedbackDCGANGenerator(16, 1, z_dim=4, width=4, signal=2)
+    for modulation in G.modulations:
+        nn.init.normal_(modulation.gate.weight)  # type: ignore[union-attr, arg-type]
+    z, signal = torch.randn(4, 4), torch.randn(4, 2, 4, 4)
+    expected = G.again(z, signal)
+    again = over_ranks(G).again(z, signal)
+    assert any(isinstance(layer, RankBatchNorm) for layer in G.layers)
+    assert torch.equal(again, expected)
+    again.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in G.modulations.parameters())

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.modules.batchnorm import _BatchNorm  # what one over ranks is too
 
 from lightning_modules.networks.base import Discriminator, FeedbackGenerator
 from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -38,7 +39,7 @@ class Modulation(nn.Module):
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(cast(Tensor, self.gate.bias))
 
-    def forward(self, h: Tensor, signal: Tensor, affine: nn.BatchNorm2d) -> Tensor:
+    def forward(self, h: Tensor, signal: Tensor, affine: _BatchNorm) -> Tensor:
         """``h`` [N, maps, h, w], normalised with the scale and shift of ``affine``, modulated: the same shape."""
         a, b = self.gate(self.read(adaptive_avg_pool2d(signal, (h.shape[-2], h.shape[-1])))).chunk(2, dim=1)
         h = torch.addcmul(affine.bias[:, None, None], self.normalise(h), affine.weight[:, None, None])
@@ -76,14 +77,14 @@ class FeedbackDCGANGenerator(DCGANGenerator, FeedbackGenerator):
     ) -> None:
         super().__init__(size, channels, z_dim, width, spectral_norm, init, latent)
         self.signal = signal
-        norms = [layer for layer in self.layers if isinstance(layer, nn.BatchNorm2d)]
+        norms = [layer for layer in self.layers if isinstance(layer, _BatchNorm)]
         self.modulations = nn.ModuleList(Modulation(norm.num_features, signal, hidden, kernel) for norm in norms)
 
     def again(self, z: Tensor, signal: Tensor, y: Tensor | None = None) -> Tensor:
         """The second images [N, channels, size, size] of ``z`` [N, z_dim] under ``signal`` [N, C, h, w]."""
         h, modulations = z[:, :, None, None], iter(self.modulations)
         for layer in self.layers:
-            h = next(modulations)(h, signal, layer) if isinstance(layer, nn.BatchNorm2d) else layer(h)
+            h = next(modulations)(h, signal, layer) if isinstance(layer, _BatchNorm) else layer(h)
         return h
 
 
