@@ -23,7 +23,7 @@ class History:
         if size < 0:
             raise ValueError(f"history is {size}: give the number of images that are kept, 0 or more")
         self.size = size
-        self.images: Tensor | None = None  # [held, C, H, W], as the first ones were
+        self.images: Tensor | None = None  # [held, C, H, W], as the last ones were
 
     def __len__(self) -> int:
         return 0 if self.images is None else len(self.images)
@@ -31,8 +31,8 @@ class History:
     @torch.no_grad()
     def exchange(self, new: Tensor) -> Tensor:
         """Take in ``new`` [N, C, H, W] and give what D is to see: [N, C, H, W]. Draws from the global stream."""
-        if self.images is not None and self.images.device != new.device:  # a checkpoint's
-            self.images = self.images.to(new.device)
+        if self.images is not None:  # a checkpoint's may be of another device or precision
+            self.images = self.images.to(new)
         free = min(len(new), self.size - len(self))
         kept, rest = new[:free], new[free:]
         if free:

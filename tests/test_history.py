@@ -62,6 +62,19 @@ def test_a_checkpoints_images_follow_the_new_ones_to_their_device() -> None:
     assert len(history) == 3
 
 
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("new", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("held", [2, 3])
+def test_a_checkpoints_images_follow_the_new_ones_to_their_precision(
+    stored: torch.dtype, new: torch.dtype, held: int
+) -> None:
+    history = History(3)
+    history.images = images(*range(held)).to(stored)
+    shown = history.exchange(images(3, 4).to(new))
+    assert shown.dtype == history.images.dtype == new
+    assert sorted([*values(history.images), *values(shown)[3 - held :]]) == [*range(held), 3, 4]
+
+
 def test_a_batch_takes_different_places_and_loses_nothing() -> None:
     torch.manual_seed(0)
     history = History(4)
