@@ -19,6 +19,7 @@ from lightning_modules.base import AtelierModule, OptimizerCallable
 from lightning_modules.batches import channels_last, rebuild
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Discriminator, Generator, Network
+from lightning_modules.scaling import refuse_to_clip, unscaled
 from lightning_modules.schedules import Schedule
 
 Terms = dict[str, Tensor]
@@ -125,6 +126,18 @@ class TwoPlayerModule(AtelierModule):
         ]
         return self.remember_rates(optimizers)
 
+    def on_fit_start(self) -> None:
+        """As in the base; what clips must be given gradients free of a scale."""
+        for opt, (name, limit) in zip(self.trained_optimizers(), self.clips.items(), strict=False):
+            if limit is not None:
+                refuse_to_clip(f"{name}_clip", opt, f"{name}_optimizer", self.trainer)
+        super().on_fit_start()
+
+    @property
+    def clips(self) -> dict[str, float | None]:
+        """The largest norms of D's and G's gradients, in the order of their optimizers."""
+        return {"d": self.d_clip, "g": self.g_clip}
+
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
         """One step of D; after each ``n_critic``-th, ``n_gen`` updates of G."""
         self.stop_clock(*self.players()[1:])
@@ -196,13 +209,12 @@ class TwoPlayerModule(AtelierModule):
             raise
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip and watch the gradient's norm here, where a scaler has already un-scaled it."""
-        limits = {"d": self.d_clip, "g": self.g_clip}
-        for opt, (name, limit) in zip(self.trained_optimizers(), limits.items(), strict=False):
+        """Clip and watch the gradient's norm here, where a scaler has un-scaled it, but for a fused optimizer."""
+        for opt, (name, limit) in zip(self.trained_optimizers(), self.clips.items(), strict=False):
             if opt is optimizer and (self.is_logged or limit is not None):
                 weights = [weight for group in opt.param_groups for weight in group["params"]]
                 norm = nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
-                self.row[f"{name}/grad_norm"] = norm
+                self.row[f"{name}/grad_norm"] = unscaled(norm, opt, self.trainer)
                 if limit is not None:
                     nn.utils.clip_grads_with_norm_(weights, limit, norm)
 

@@ -10,6 +10,7 @@ from torch.optim import Adam, Optimizer
 
 from lightning_modules.base import AtelierModule, OptimizerCallable
 from lightning_modules.batches import channels_last
+from lightning_modules.scaling import refuse_to_clip
 from lightning_modules.schedules import Schedule
 
 
@@ -47,6 +48,13 @@ class OnePlayerModule(AtelierModule):
         super().setup(stage)
         if stage == "fit" and self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches is not for this module: give data a larger batch_size")
+
+    def on_fit_start(self) -> None:
+        """As in the base; what clips must be given gradients free of a scale."""
+        if self.trainer.gradient_clip_val:
+            (optimizer,) = self.trained_optimizers()
+            refuse_to_clip("trainer.gradient_clip_val", optimizer, "optimizer", self.trainer)
+        super().on_fit_start()
 
     def configure_optimizers(self) -> list[Optimizer]:
         """The one optimizer."""

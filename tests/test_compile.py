@@ -128,13 +128,42 @@ def test_clipping_is_of_gradients_that_the_scaler_has_left(tmp_path: Path, micro
     assert all(value.dtype == torch.float32 for value in moved.values())
 
 
-def test_steps_that_the_scaler_skips_are_counted_and_move_nothing(tmp_path: Path) -> None:
-    module = Recording(*mlps(), d_optimizer=sgd(), g_optimizer=sgd())
+@pytest.mark.parametrize("fused", [False, True])
+def test_steps_that_the_scaler_skips_are_counted_and_move_nothing(tmp_path: Path, fused: bool) -> None:
+    module = Recording(*mlps(), d_optimizer=sgd(fused=fused), g_optimizer=sgd(fused=fused))
     before = weights(module)
     run = trainer(tmp_path, max_steps=2, plugins=half(2.0**60))  # overflows in every step
     run.fit(module, datamodule=Finite(batches(2)))
     assert (module.order, run.global_step, module.g_step) == ("DGDG", 2, 2)
     assert distance(weights(module), before) == 0
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_norms_are_logged_without_the_scale(tmp_path: Path, fused: bool) -> None:
+    found = []
+    for options in ({}, {"plugins": half(1024.0)}):
+        module = told_gan(d_optimizer=sgd(fused=fused), g_optimizer=sgd(fused=fused))
+        trainer(tmp_path, max_steps=2, log_every_n_steps=1, **options).fit(module, datamodule=Finite(batches_with_noise(2)))
+        found.append([row[f"{player}/grad_norm"] for row in module.rows for player in "dg"])
+    assert found[1] == pytest.approx(found[0], rel=1e-2)  # fp16's rounding
+
+
+@pytest.mark.parametrize("player", ["d", "g"])
+def test_gradients_that_are_still_scaled_are_not_clipped(tmp_path: Path, player: str) -> None:
+    settings = {f"{player}_clip": 1e-2, f"{player}_optimizer": sgd(fused=True)}
+    sentence = f"{player}_clip would clip .* {player}_optimizer is fused: set fused to false, or leave {player}_clip out"
+    with pytest.raises(ValueError, match=sentence):
+        trainer(tmp_path, max_steps=1, plugins=half(1024.0)).fit(told_gan(**settings), datamodule=Finite(batches(1)))
+    trainer(tmp_path, max_steps=1).fit(told_gan(**settings), datamodule=Finite(batches_with_noise(1)))  # no scale
+
+
+def test_nor_are_those_of_one_player(tmp_path: Path) -> None:
+    module = ReconstructionModule(thin(), optimizer=sgd(fused=True))
+    data = Finite([(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8))])
+    data.value_range = (0.0, 1.0)
+    with pytest.raises(ValueError, match="leave trainer.gradient_clip_val out"):
+        trainer(tmp_path, max_steps=1, plugins=half(1024.0), gradient_clip_val=1.0).fit(module, datamodule=data)
+    trainer(tmp_path, max_steps=1, gradient_clip_val=1.0).fit(module, datamodule=data)
 
 
 def test_mixed_precision_is_close_to_full(tmp_path: Path) -> None:

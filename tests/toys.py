@@ -28,8 +28,8 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lightning", "torchmetrics", "lightning_modules.gan", "datamodules.digits"])
 
 
-def sgd(lr: float = 0.1) -> Callable[[Any], SGD]:
-    return lambda parameters: SGD(parameters, lr=lr)
+def sgd(lr: float = 0.1, fused: bool = False) -> Callable[[Any], SGD]:
+    return lambda parameters: SGD(parameters, lr=lr, fused=fused)
 
 
 def mlps(seed: int = 0, shape: tuple[int, ...] = SHAPE) -> tuple[MLPGenerator, MLPDiscriminator]:
