@@ -16,6 +16,7 @@ from lightning_modules.classifier import Classifier
 from lightning_modules.cyclegan import CycleGAN
 from lightning_modules.gan import GAN
 from lightning_modules.losses.penalties import R1, R2, GradientPenalty, Penalty
+from lightning_modules.losses.reconstruction import L1
 from lightning_modules.multi_view import MultiViewSuperResolution
 from lightning_modules.networks.base import Alignment, MultiViewUpscaler
 from lightning_modules.networks.cnn import CNN
@@ -143,7 +144,9 @@ def test_norms_are_logged_without_the_scale(tmp_path: Path, fused: bool) -> None
     found = []
     for options in ({}, {"plugins": half(1024.0)}):
         module = told_gan(d_optimizer=sgd(fused=fused), g_optimizer=sgd(fused=fused))
-        trainer(tmp_path, max_steps=2, log_every_n_steps=1, **options).fit(module, datamodule=Finite(batches_with_noise(2)))
+        trainer(tmp_path, max_steps=2, log_every_n_steps=1, **options).fit(
+            module, datamodule=Finite(batches_with_noise(2))
+        )
         found.append([row[f"{player}/grad_norm"] for row in module.rows for player in "dg"])
     assert found[1] == pytest.approx(found[0], rel=1e-2)  # fp16's rounding
 
@@ -151,14 +154,16 @@ def test_norms_are_logged_without_the_scale(tmp_path: Path, fused: bool) -> None
 @pytest.mark.parametrize("player", ["d", "g"])
 def test_gradients_that_are_still_scaled_are_not_clipped(tmp_path: Path, player: str) -> None:
     settings = {f"{player}_clip": 1e-2, f"{player}_optimizer": sgd(fused=True)}
-    sentence = f"{player}_clip would clip .* {player}_optimizer is fused: set fused to false, or leave {player}_clip out"
+    sentence = (
+        f"{player}_clip would clip .* {player}_optimizer is fused: set fused to false, or leave {player}_clip out"
+    )
     with pytest.raises(ValueError, match=sentence):
         trainer(tmp_path, max_steps=1, plugins=half(1024.0)).fit(told_gan(**settings), datamodule=Finite(batches(1)))
     trainer(tmp_path, max_steps=1).fit(told_gan(**settings), datamodule=Finite(batches_with_noise(1)))  # no scale
 
 
 def test_nor_are_those_of_one_player(tmp_path: Path) -> None:
-    module = ReconstructionModule(thin(), optimizer=sgd(fused=True))
+    module = ReconstructionModule(thin(), [L1()], optimizer=sgd(fused=True))
     data = Finite([(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8))])
     data.value_range = (0.0, 1.0)
     with pytest.raises(ValueError, match="leave trainer.gradient_clip_val out"):
