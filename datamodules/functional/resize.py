@@ -11,11 +11,12 @@ axes (one grey level in 10 to 15 % of the pixels).
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from datamodules.functional.constants import made_once
 
 Border = Literal["mirror", "clamp"]
 
@@ -63,13 +64,12 @@ def bicubic_floats(image: Tensor, scale: int, border: Border = "mirror") -> Tens
         return rows @ image @ columns.T
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
+@made_once
 def _matrix_on(device: torch.device, dtype: torch.dtype, length: int, scale: int, border: str) -> Tensor:
     return _matrix(length, scale, border).to(device, dtype)
 
 
-@lru_cache(maxsize=64)
+@made_once
 def _matrix(length: int, scale: int, border: str) -> Tensor:
     """The enlargement of a side as a matrix, float64 [length * scale, length]."""
     index, weight = _taps(length * scale, scale)

@@ -8,13 +8,11 @@ itself after two sides, and one such period is enlarged. The authors' code pads 
 by one image, which makes shapes depend on the draw.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from datamodules.functional.constants import constant
+from datamodules.functional.constants import constant, made_once
 
 # fmt: off
 SYM6 = (
@@ -65,8 +63,7 @@ def down(x: Tensor, side: int) -> Tensor:
 # --- made once for each size, device and type: a tensor of plain numbers halts a device's stream to be copied there
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
+@made_once
 def _up(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     pixel = torch.arange(1 - TAPS // 2, 2 * side - 1)
     sample = torch.arange(4 * side - 3)
@@ -75,8 +72,7 @@ def _up(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return matrix.index_add_(1, reflect(pixel, side - 1), filtered).to(device)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
+@made_once
 def _down(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     sample = torch.arange(2 * side + TAPS - 2)
     return taps_at(sample - 2 * torch.arange(side)[:, None], dtype).to(device)
