@@ -19,6 +19,7 @@ from datamodules.functional.quantise import ValueRange
 from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
 from lightning_modules.guard import FiniteGuard, refuse_bad
+from lightning_modules.ranks import means_over_ranks
 from lightning_modules.schedules import Rates, Schedule, rates_of
 from lightning_modules.warm_start import matching_weights
 
@@ -228,7 +229,7 @@ class AtelierModule(L.LightningModule):
             self._guard.check()
         self._lazy_row |= {name: self.row[name] for name in self.lazy_terms if name in self.row}
         if self.is_logged:
-            self.write_row({name: float(value) for name, value in (self._lazy_row | self.row).items()})
+            self.write_row(means_over_ranks(self._lazy_row | self.row))
 
     @property
     def lazy_terms(self) -> Sequence[str]:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from toys import (
     Finite,
+    Logged,
     ToldGAN,
     WithNoise,
     batches_with_noise,
@@ -71,17 +72,25 @@ def on_a_share(rank: int, folder: Path) -> dict[str, Any]:
     """Train on every second image, in micro-batches."""
     module = penalised(micro_batch=2)
     share = [WithNoise(*(part[rank::WORLD] for part in batch)) for batch in batches_with_noise(STEPS)]
-    run = trainer(folder, max_steps=STEPS, devices=WORLD, strategy=strategy())
+    logger = Logged()
+    run = trainer(folder, max_steps=STEPS, devices=WORLD, strategy=strategy(), logger=logger, log_every_n_steps=1)
     run.fit(module, datamodule=Finite(share))
-    return {"weights": weights(module), "counts": [run.global_step, module.g_step, module.images_seen]}
+    counts = [run.global_step, module.g_step, module.images_seen]
+    return {"weights": weights(module), "counts": counts, "rows": logger.rows}
 
 
 def test_two_ranks_are_one(tmp_path: Path) -> None:
     one = penalised(micro_batch=8)
-    trainer(tmp_path, max_steps=STEPS).fit(one, datamodule=Finite(batches_with_noise(STEPS)))
+    logger = Logged()
+    run = trainer(tmp_path, max_steps=STEPS, logger=logger, log_every_n_steps=1)
+    run.fit(one, datamodule=Finite(batches_with_noise(STEPS)))
     for found in both(on_a_share, tmp_path):
         assert distance(found["weights"], weights(one)) < 1e-6
         assert found["counts"] == [STEPS, STEPS // 2, 8 * STEPS] == [one.global_step, one.g_step, one.images_seen]
+        for (step, row), (own_step, own) in zip(logger.rows, found["rows"], strict=True):
+            assert (own_step, list(own)) == (step, list(row))
+            assert own == pytest.approx(row, abs=1e-6)  # all are means over the batch, or of the same gradient
+    assert {"d/adv", "d/r1", "d/grad_norm", "g/adv"} <= logger.rows[-1][1].keys()
     assert distance(weights(one), weights(penalised(8))) > 1e-3
 
 
