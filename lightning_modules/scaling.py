@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 
 def scaler_left_to(optimizer: Optimizer, trainer: L.Trainer) -> torch.amp.GradScaler | None:
-    """The scaler whose scale is in the gradients until ``optimizer`` steps; None where Lightning takes it out before."""
+    """The scaler whose scale is in the gradients until ``optimizer`` steps; None where it is taken out before."""
     plugin = trainer.precision_plugin
     return plugin.scaler if isinstance(plugin, MixedPrecision) and _optimizer_handles_unscaling(optimizer) else None
 

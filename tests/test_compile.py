@@ -166,7 +166,7 @@ def test_nor_are_those_of_one_player(tmp_path: Path) -> None:
     module = ReconstructionModule(thin(), [L1()], optimizer=sgd(fused=True))
     data = Finite([(torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8))])
     data.value_range = (0.0, 1.0)
-    with pytest.raises(ValueError, match="leave trainer.gradient_clip_val out"):
+    with pytest.raises(ValueError, match=r"or leave trainer\.gradient_clip_val out"):
         trainer(tmp_path, max_steps=1, plugins=half(1024.0), gradient_clip_val=1.0).fit(module, datamodule=data)
     trainer(tmp_path, max_steps=1, gradient_clip_val=1.0).fit(module, datamodule=data)
 

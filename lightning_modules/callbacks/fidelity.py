@@ -245,8 +245,8 @@ class FidelityScores(PairScores[SetScores]):
         protocol, labels = self._protocol(data.scale), self.palettes["back_labels" if back else "labels"]
         return SetScores(protocol, self.measures, self.unclipped, self.distances, self.aligned, labels, device)
 
-    def score(self, module: L.LightningModule, prefix: str) -> None:
-        """As in the base, once all ranks have the same to bring together: one may have seen no image of a set."""
+    def agree(self, module: L.LightningModule) -> None:
+        """Have all sets and ways that any rank has: one may have seen no image of a set."""
         of_ranks = gathered({name: scores.found for name, scores in self.scored.items()})
         names = dict.fromkeys(name for rank in of_ranks for name in rank)
         parts = {f"{of.name}{back}": (of, module.device, back) for of in self.sets for back in ("", BACK)}
@@ -254,7 +254,6 @@ class FidelityScores(PairScores[SetScores]):
         for rank in of_ranks:
             for name, found in rank.items():
                 self.scored[name].begin(found)
-        super().score(module, prefix)
 
     def on_validation_batch_end(
         self,
@@ -266,8 +265,12 @@ class FidelityScores(PairScores[SetScores]):
         dataloader_idx: int = 0,
     ) -> None:
         """Quantise the images that one batch of a set was restored to, and compare."""
+        with self.refusal.noted():
+            self.add(pl_module, outputs, batch, self.sets[dataloader_idx])
+
+    def add(self, pl_module: L.LightningModule, outputs: Any, batch: Sequence[Tensor], data: NamedPairs) -> None:
+        """Compare the images, ``outputs``, that a ``batch`` of ``data`` was restored to."""
         assert isinstance(pl_module, Restores)
-        data = self.sets[dataloader_idx]
         hole = batch.hole if isinstance(batch, WithHole) else None
         answers: Sequence[Tensor] = outputs if isinstance(outputs, tuple) else (outputs,)
         for back, made, right in zip(("", BACK), answers, batch, strict=False):

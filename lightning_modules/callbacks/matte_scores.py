@@ -52,5 +52,6 @@ class MatteScores(PairScores[Matting]):
     ) -> None:
         """Compare the alpha of one batch of a set with the right one."""
         data = self.sets[dataloader_idx]
-        made = to_uint8(self.finite(outputs, data), UNIT)
-        self.scored[data.name].update(made, to_uint8(batch[0], UNIT), to_uint8(batch[1][:, 3:], UNIT))
+        with self.refusal.noted():
+            made = to_uint8(self.finite(outputs, data), UNIT)
+            self.scored[data.name].update(made, to_uint8(batch[0], UNIT), to_uint8(batch[1][:, 3:], UNIT))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import Scores, rounding
+from lightning_modules.metrics.ranks import Refusal
 
 
 class NamedPairs(typing.Protocol):
@@ -63,6 +64,7 @@ class PairScores(Scores, Generic[Kind]):
     Attributes:
         key: of the house, that asks for them.
         scored: by the name of the set.
+        refusal: of an image that has no score; ``score`` raises it.
         sets: of the data module.
         weights: which of a network's are evaluated; None where it has none.
         rounding: the precision of the networks, where it is not full.
@@ -74,6 +76,7 @@ class PairScores(Scores, Generic[Kind]):
     def __init__(self) -> None:
         super().__init__()
         self.scored: dict[str, Kind] = {}
+        self.refusal = Refusal()
         self.sets: Sequence[NamedPairs] = ()
         self.weights: str | None = None
         self.limit: int | float | None = None
@@ -126,15 +129,25 @@ class PairScores(Scores, Generic[Kind]):
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start counting."""
         self.scored = {data.name: self.fresh(data, pl_module.device) for data in self.sets}
+        self.refusal = Refusal()
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the scores and log them as ``val/...``."""
         if not trainer.sanity_checking:
             self.score(pl_module, "val")
 
+    def agree(self, module: L.LightningModule) -> None:
+        """Have the same to bring together on all ranks."""
+
     def score(self, module: L.LightningModule, prefix: str) -> None:
-        """Keep and log the scores of all sets; the ranks' shares come together here."""
+        """Keep and log the scores of all sets; the ranks' shares come together here.
+
+        Raises:
+            FloatingPointError, ValueError: on all ranks, for an image of any that has no score.
+        """
         assert isinstance(module, AtelierModule)
+        self.refusal.raise_on_all()
+        self.agree(module)
         scores = {
             f"{data}/{name}": value
             for data, scored in self.scored.items()

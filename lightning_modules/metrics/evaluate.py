@@ -26,7 +26,7 @@ from lightning_modules.metrics.base import (
 )
 from lightning_modules.metrics.cache import Tensors, remembered
 from lightning_modules.metrics.protocol import QUANTISATION, Protocol, metric_name, settings
-from lightning_modules.metrics.ranks import rank_and_world
+from lightning_modules.metrics.ranks import Refusal, rank_and_world
 from lightning_modules.metrics.reference import (
     BLOCK,
     Block,
@@ -253,9 +253,12 @@ class _Comparison:
     def measure(self, blocks: Iterable[Block], count: int) -> Measured:
         running = self.begun(count)
         needs = union(metric.needs for metric in running)
-        for look in looks(blocks, self.extractor, needs, self.reference):
-            for metric in running:
-                metric.update(look)
+        refusal = Refusal()
+        with refusal.noted():
+            for look in looks(blocks, self.extractor, needs, self.reference):
+                for metric in running:
+                    metric.update(look)
+        refusal.raise_on_all()
         scores: dict[str, float] = {}
         pictures: dict[str, Tensor] = {}
         for metric in running:

@@ -1,5 +1,7 @@
 """Who takes which part of an evaluation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,3 +32,24 @@ def everywhere(flag: bool, device: torch.device) -> bool:
     votes = torch.tensor(int(flag), device=device)
     dist.all_reduce(votes, dist.ReduceOp.MIN)
     return bool(votes)
+
+
+class Refusal:
+    """The first error over what one rank was given, for all to raise: the others would wait for it to go on."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep a ValueError or FloatingPointError from inside."""
+        try:
+            yield
+        except (ValueError, FloatingPointError) as error:
+            self.error = self.error or error
+
+    def raise_on_all(self) -> None:
+        """Raise what the first of the ranks has kept, if any has. All ranks must call it."""
+        for error in gathered(self.error):
+            if error is not None:
+                raise error

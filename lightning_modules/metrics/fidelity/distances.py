@@ -47,8 +47,12 @@ class SetDistances(Metric):
         return tuple(self.right[0].shape[1:]) if self.right else None
 
     def begin(self, shape: tuple[int, ...]) -> None:
-        """Be of images of ``shape`` where there are none: those of the ranks that this one is gathered with."""
-        if not self.right:
+        """Be of images of ``shape`` (C, H, W), as those of a rank that this one is gathered with.
+
+        Raises:
+            ValueError: there are some of another size; every rank then meets one that differs from its own.
+        """
+        if self.shape != shape:
             nothing = torch.empty(0, *shape, dtype=torch.uint8, device=self.device)
             self.update(nothing, nothing)
 
