@@ -132,6 +132,20 @@ def is_child_rank() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) > 0 or int(os.environ.get("NODE_RANK", "0")) > 0
 
 
+def refuse_tasks(devices: int) -> None:
+    """Raise UserError where Slurm's tasks would be the ranks of one training: none learns the first one's directory.
+
+    Lightning takes them for ranks, but in jobs of two names; a first task that trains on one device is alone.
+    """
+    tasks, task = (int(os.environ.get(f"SLURM_{name}", "0")) for name in ("NTASKS", "PROCID"))
+    is_shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if tasks > 1 and not is_shell and (devices > 1 or task > 0):
+        raise UserError(
+            f"Slurm's {tasks} tasks would be ranks without the run directory of the first: start one, as by `srun"
+            " --ntasks=1 --job-name=interactive`, and let trainer.devices start the others"
+        )
+
+
 def inherited_run() -> RunDirectory:
     """The directory that rank 0 made.
 

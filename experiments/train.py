@@ -19,7 +19,15 @@ from experiments.layers import UNITS, read_layer
 from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
 from experiments.request import Request, find_layers, read_request
 from experiments.resume import refuse_changes
-from experiments.runs import RUN_DIR_VARIABLE, RunDirectory, create_run, inherited_run, is_child_rank, open_run
+from experiments.runs import (
+    RUN_DIR_VARIABLE,
+    RunDirectory,
+    create_run,
+    inherited_run,
+    is_child_rank,
+    open_run,
+    refuse_tasks,
+)
 from experiments.weights import check_weights, has_weights, read_checkpoint
 from lightning_modules.callbacks.loggers import Run, RunLogger
 
@@ -136,6 +144,7 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
     opening = Opening(run, cli, argv)
     try:
         trainer = cli.make_trainer(run.path, first=[opening])
+        refuse_tasks(trainer.num_devices * trainer.num_nodes)
         slow = warning(trainer)
         if slow is not None:
             say(slow)

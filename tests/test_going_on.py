@@ -15,7 +15,7 @@ from table_records import commit, cut_off, read, record, write
 from experiments import train
 from experiments.cli import main
 from experiments.locks import is_taken, take, taken
-from experiments.runs import RunDirectory, goes_on
+from experiments.runs import RunDirectory, goes_on, refuse_tasks
 
 HOLDER = """
 import os, sys, time
@@ -155,3 +155,21 @@ def test_of_many_resumes_the_last_ones_configuration_is_in_force(tmp_path: Path)
         run.write_config(f"number: {i}")
     assert [path.name for path in run.configs] == ["config.yaml", *(f"config-{i}.yaml" for i in range(2, 12))]
     assert run.config.read_text() == "number: 10"
+
+
+SRUN = {"NTASKS": "2", "NTASKS_PER_NODE": "2", "LOCALID": "0", "NODEID": "0", "JOB_ID": "12", "JOB_NAME": "python"}
+
+
+@pytest.mark.usefixtures(place.__name__)
+@pytest.mark.parametrize(("task", "devices"), [("0", "2"), ("1", "2"), ("1", "1")])
+def test_ranks_that_slurm_starts_leave_no_directories(capfd, monkeypatch, task, devices):
+    for name, value in (SRUN | {"PROCID": task}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    said = refused(capfd, "fit", "tiny.yaml", "--trainer.devices", devices)
+    assert said.startswith("Slurm's 2 tasks would be ranks without the run directory of the first: start one, as by")
+    assert not Path("runs").exists()
+    with monkeypatch.context() as first:
+        first.setenv("SLURM_PROCID", "0")
+        refuse_tasks(devices=1)
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    refuse_tasks(devices=2)
