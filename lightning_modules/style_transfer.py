@@ -86,6 +86,12 @@ class FastStyle(Styling, Restoring):
         return Restoring.restore(self, batch)
 
 
+def in_style(content: Tensor, style: Tensor) -> Tensor:
+    """``adain`` of maps [N, C, h, w] to the moments of ``style``: float32, as half precision rounds sums over places."""
+    with torch.autocast(content.device.type, enabled=False):
+        return adain(content.float(), moments(style.float()))
+
+
 class AdaptiveStyle(Styling):
     """A decoder of features whose means and deviations are those of any style.
 
@@ -148,7 +154,7 @@ class AdaptiveStyle(Styling):
         decoded."""
         with torch.no_grad():
             content, style = self.features(x), self.features(y)
-            maps = adain(content[self.layer], moments(style[self.layer]))
+            maps = in_style(content[self.layer], style[self.layer]).to(content[self.layer])
         return self.judge(self.decoder(maps), self.wanted(content | {self.layer: maps}, style))
 
     def restore(self, batch: Sequence[Tensor]) -> Tensor:
@@ -195,10 +201,10 @@ class AdaptiveStyle(Styling):
         """Maps [N, C, h, w] of what ``transfer`` decodes, of its arguments."""
         content = self.features(x)[self.layer]
         shares = [1 / len(styles)] * len(styles) if weights is None else weights
-        mixed = torch.zeros_like(content)
+        mixed = torch.zeros_like(content, dtype=torch.float32)
         for share, style in zip(shares, styles, strict=True):
-            mixed += share * adain(content, moments(self.features(style)[self.layer]))
+            mixed += share * in_style(content, self.features(style)[self.layer])
         where: Tensor | float = strength
         if guide is not None:
-            where = strength * adaptive_avg_pool2d(guide.to(content), (content.shape[2], content.shape[3]))
-        return torch.lerp(content, mixed, torch.as_tensor(where).to(content))
+            where = strength * adaptive_avg_pool2d(guide.to(mixed), (content.shape[2], content.shape[3]))
+        return torch.lerp(content.float(), mixed, torch.as_tensor(where).to(mixed)).to(content)

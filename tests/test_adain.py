@@ -55,6 +55,18 @@ def test_what_is_decoded_is_the_content_that_is_asked_for() -> None:
     assert torch.allclose(terms["style"], flat, rtol=1e-4)
 
 
+def test_moments_are_met_in_half_precision() -> None:
+    module, decoded = adaptive(), []
+    module.decoder.register_forward_pre_hook(lambda _, inputs: decoded.append(inputs[0]))
+    x, y = (images(1, seed, 64).bfloat16() for seed in (0, 1))  # as a network gives its maps
+    with torch.autocast("cpu", torch.bfloat16):
+        module.terms(x, y)
+        module.transfer(x, [y])
+    assert [maps.dtype for maps in decoded] == [torch.bfloat16] * 2
+    for maps in decoded:
+        torch.testing.assert_close(moments(maps.float()), moments(y.float()), rtol=0, atol=1e-3)
+
+
 def test_adain_learns_to_reconstruct_and_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     data = Many()
     scores = TransferScores(Seen(), ["x"], ["x"])
