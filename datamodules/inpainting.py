@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.damage import Holed
+from datamodules.functional.constants import constant
 from datamodules.functional.keys import key
 from datamodules.functional.masks import turned
 from datamodules.functional.quantise import UNIT, from_uint8
@@ -122,7 +123,7 @@ class HoledImages(PairDataModule):
 
     def holed(self, x: Tensor, hole: Tensor) -> Holed:
         """``x`` [N, 3, H, W] in [0, 1] with ``hole`` [N, 1, H, W] in it."""
-        fill = torch.tensor(self.fill, dtype=x.dtype, device=x.device).view(-1, 1, 1)
+        fill = constant(tuple(self.fill), x.device, x.dtype).view(-1, 1, 1)
         return Holed(x, torch.where(hole, fill, x), hole)
 
     # --- tests ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from datamodules.functional.resize import bicubic_floats
+from datamodules.inpainting import HoledImages
 from lightning_modules.augment.ada import ADA, APA
 from lightning_modules.gan import GAN
 from lightning_modules.logan import LOGAN
@@ -94,6 +95,9 @@ PARTS: dict[str, Callable[[], Tensor]] = {
     "SSIM": lambda: SSIM()(image(), image()),
     "smoothness": lambda: smoothness(image(1), image()),
     "EnlightenGAN": lambda: ENLIGHTEN(image()),
+    "holes": lambda: (
+        HoledImages(fill=(0.5, 0.25, 1.0)).holed(image(), torch.ones(2, 1, 16, 16, device="meta").bool()).y
+    ),
     "bicubic": lambda: bicubic_floats(image(), 2),
 }
 ENLIGHTEN = EnlightenUNet(2, 4).to("meta")
