@@ -87,7 +87,7 @@ class FastStyle(Styling, Restoring):
 
 
 def in_style(content: Tensor, style: Tensor) -> Tensor:
-    """``adain`` of maps [N, C, h, w] to the moments of ``style``: float32, as half precision rounds sums over places."""
+    """``adain`` of maps [N, C, h, w] to the moments of ``style``: float32, as half precision rounds sums."""
     with torch.autocast(content.device.type, enabled=False):
         return adain(content.float(), moments(style.float()))
 

@@ -29,7 +29,7 @@ def _is_set_by_place() -> bool:
 
 @contextmanager
 def _full() -> Iterator[None]:
-    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
     before = [place.fp32_precision for place in places]
     try:
         for place in places:
