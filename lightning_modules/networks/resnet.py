@@ -3,12 +3,14 @@
 Widths, order of layers and initialisation are those of SNGAN's published code; its 48 px nets (STL-10) as mimicry has
 them. WGAN-GP's at 32 px are the same with 128 maps in both players, mean pooling and no norm in the critic. SAGAN's
 (Zhang et al. 2019) have spectral norm in both and ``attention`` after one block: of 16x16 in StudioGAN's at 32 px.
-BigGAN's D (Brock et al. 2019, appendix B) is this D, ``wide`` and with orthogonal weights.
+BigGAN's D (Brock et al. 2019, appendix B) is this D, ``wide`` and with orthogonal weights. StudioGAN's D has batch norm
+where it has no spectral norm, and shortcuts behind a ReLU where it has.
 Deviations: the shortcuts' 1x1 convolutions run before upsampling and after pooling. They commute with both, bias
 included (nearest and bilinear weights sum to 1), and cost a quarter there.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -87,21 +89,44 @@ class DownBlock(nn.Module):
         halve: halve the side; without it, and at equal maps, the shortcut is the input itself.
         first: the block that sees the image: no ReLU before its first convolution, which has all of its maps.
         wide: the first convolution has the output's maps, as in BigGAN, and not the input's.
+        batch_norm: before each ReLU and before the shortcut's convolution (in the first block behind its mean).
+        rectified_shortcut: the shortcut reads the input after its ReLU, as where that works in place.
+
+    Raises:
+        ValueError: a rectified shortcut with batch norm, behind which a ReLU in place leaves the input as it is.
     """
 
-    def __init__(self, inputs: int, outputs: int, halve: bool, first: bool = False, wide: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        halve: bool,
+        first: bool = False,
+        wide: bool = False,
+        batch_norm: bool = False,
+        rectified_shortcut: bool = False,
+    ) -> None:
         super().__init__()
-        hidden = outputs if first or wide else inputs
+        if batch_norm and rectified_shortcut:
+            raise ValueError("rectified_shortcut: with batch_norm the shortcut's input meets no ReLU: omit one of them")
+        hidden, convolved = outputs if first or wide else inputs, halve or inputs != outputs
+        self.first, self.rectified_shortcut = first, rectified_shortcut
+        self.norm_1 = nn.BatchNorm2d(inputs) if batch_norm and not first else nn.Identity()
         self.enter = nn.Identity() if first else nn.ReLU()  # not in place: the shortcut reads its input too
         self.conv_1 = nn.Conv2d(inputs, hidden, 3, padding=1)
+        self.norm_2 = nn.BatchNorm2d(hidden) if batch_norm else nn.Identity()
         self.conv_2 = nn.Conv2d(hidden, outputs, 3, padding=1)
         self.pool = nn.AvgPool2d(2) if halve else nn.Identity()
-        self.shortcut = nn.Conv2d(inputs, outputs, 1) if halve or inputs != outputs else nn.Identity()
+        self.norm_0 = nn.BatchNorm2d(inputs) if batch_norm and convolved else nn.Identity()
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if convolved else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [N, inputs, H, W] to [N, outputs, H, W], or half of H and W."""
-        h = self.conv_2(torch.relu(self.conv_1(self.enter(x))))
-        return self.pool(h) + self.shortcut(self.pool(x))
+        entered = self.enter(self.norm_1(x))
+        h = self.conv_2(torch.relu(self.norm_2(self.conv_1(entered))))
+        aside = entered if self.rectified_shortcut else x
+        aside = self.norm_0(self.pool(aside)) if self.first else self.pool(self.norm_0(aside))
+        return self.pool(h) + self.shortcut(aside)
 
 
 class ResidualXavier(Xavier):
@@ -175,6 +200,8 @@ class ResNetDiscriminator(Discriminator):
         head_bias: whether the logit has a bias; None for SNGAN's, which has none at 32 px alone. mimicry: always.
         attention: number of the block, from 1, that self-attention follows; none in SNGAN.
         wide: blocks widen in their first convolution, as in BigGAN, and not in their second.
+        batch_norm: in every block, as StudioGAN's critics without spectral norm have; none in SNGAN and WGAN-GP.
+        rectified_shortcut: shortcuts read their block's input after its ReLU, as in StudioGAN, where that is in place.
         init: how to draw the weights; Xavier as in SNGAN's code unless given.
     """
 
@@ -188,13 +215,16 @@ class ResNetDiscriminator(Discriminator):
         head_bias: bool | None = None,
         attention: int | None = None,
         wide: bool = False,
+        batch_norm: bool = False,
+        rectified_shortcut: bool = False,
         init: Initialiser | None = None,
     ) -> None:
         super().__init__()
         maps = [(width or layout(size).D_width) * multiple for multiple in layout(size).D]
-        blocks: list[nn.Module] = [DownBlock(channels, maps[0], halve=True, first=True)]
+        block = partial(DownBlock, wide=wide, batch_norm=batch_norm, rectified_shortcut=rectified_shortcut)
+        blocks: list[nn.Module] = [block(channels, maps[0], halve=True, first=True)]
         for i, (before, after) in enumerate(pairwise(maps), start=1):
-            blocks.append(DownBlock(before, after, halve=i < layout(size).halvings, wide=wide))
+            blocks.append(block(before, after, halve=i < layout(size).halvings))
         self.blocks = attending(blocks, attention, maps)
         self.pool = POOLINGS[pooling]
         self.head = nn.Linear(maps[-1], 1, bias=layout(size).head_bias if head_bias is None else head_bias)
