@@ -1,6 +1,5 @@
 """Laws of the networks that know classes: by hand, and as the networks they are made of."""
 
-from copy import deepcopy
 from functools import partial
 
 import pytest
@@ -14,7 +13,6 @@ from lightning_modules.losses.classification import AuxiliaryClassifier
 from lightning_modules.networks.base import Discriminator, Generator
 from lightning_modules.networks.conditional import (
     AuxiliaryDiscriminator,
-    ClassBatchNorm2d,
     ClassNormGenerator,
     ConcatDiscriminator,
     ConcatGenerator,
@@ -27,8 +25,8 @@ from lightning_modules.networks.densenet import DenseNetDiscriminator
 from lightning_modules.networks.latents import Clustered
 from lightning_modules.networks.mlp import MLPDiscriminator, MLPGenerator
 from lightning_modules.networks.packed import Packed
-from lightning_modules.networks.resnet import ResNetDiscriminator, ResNetGenerator
-from lightning_modules.networks.sn_cnn import SNCNNDiscriminator, SNCNNGenerator
+from lightning_modules.networks.resnet import ResNetDiscriminator
+from lightning_modules.networks.sn_cnn import SNCNNDiscriminator
 
 K = 3
 Y = torch.tensor([0, 1, 2, 2, 1, 0])
@@ -89,66 +87,6 @@ def test_points_and_clustered_noise_take_a_code_too():
     assert D(G(G.sample_z(6), Y), Y).shape == (6,)
 
 
-# --- conditional batch norm ---------------------------------------------------------------------------------
-
-
-def test_conditional_batch_norm_by_hand():
-    norm = ClassNormGenerator(dcgans()[0], K).generator.layers[1]
-    assert isinstance(norm, ClassBatchNorm2d)
-    channels = norm.norm.num_features
-    with torch.no_grad():
-        norm.gain.weight.copy_(torch.tensor([1.0, 2, 3])[:, None].expand(K, channels))
-        norm.bias.weight.copy_(torch.tensor([0.0, 10, 20])[:, None].expand(K, channels))
-    x = torch.tensor([-1.0, 0, 1]).view(3, 1, 1, 1).expand(3, channels, 2, 2)  # variance 2/3 over the batch
-    norm.asked.y = torch.tensor([0, 1, 2])
-    assert norm(x)[:, 0, 0, 0].tolist() == pytest.approx([-(1.5**0.5), 10, 20 + 3 * 1.5**0.5], abs=1e-4)
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: dcgans()[0],
-        lambda: SNCNNGenerator(28, 1, z_dim=4, width=2),
-        lambda: ResNetGenerator(32, 1, z_dim=4, width=2),
-    ],
-)
-def test_with_one_label_it_is_batch_norm(make, training):
-    plain = make().train(training)
-    G = ClassNormGenerator(deepcopy(plain), K).train(training)
-    z, y = plain.sample_z(6), torch.full((6,), 2)
-    ours, theirs = G(z, y), plain(z)
-    assert torch.allclose(ours, theirs, atol=1e-6)
-    (ours.square().sum() + theirs.square().sum()).backward()
-    norms = [module for module in G.modules() if isinstance(module, ClassBatchNorm2d)]
-    others = [module for module in plain.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert len(norms) == len(others) >= 1
-    for norm, other in zip(norms, others, strict=True):
-        for mine, its in ((norm.gain.weight.grad, other.weight.grad), (norm.bias.weight.grad, other.bias.grad)):
-            assert torch.allclose(mine[2], its, rtol=1e-3, atol=1e-5)
-            assert not mine[:2].any()
-        assert torch.allclose(norm.norm.running_var, other.running_var)
-
-
-def test_a_copy_asks_its_own_labels_and_none_stay_behind():
-    G, _ = projection_players()
-    with torch.no_grad():
-        G.generator.layers[1].gain.weight.mul_(torch.tensor([1.0, 0, -1])[:, None])
-    z = G.sample_z(6)
-    wanted = G(z, Y)
-    copy = deepcopy(G)
-    assert torch.equal(copy(z, Y), wanted)
-    assert not torch.allclose(copy(z, Y.roll(1)), wanted)
-    assert {module.asked for module in copy.modules() if isinstance(module, ClassBatchNorm2d)} == {copy.asked}
-    assert copy.asked is not G.asked
-    assert copy.asked.y is None
-
-
-def test_a_generator_without_batch_norm_is_refused():
-    with pytest.raises(ValueError, match="MLPGenerator has no batch norm"):
-        ClassNormGenerator(MLPGenerator(), K)
-
-
 # --- projection and class head ------------------------------------------------------------------------------
 
 
@@ -181,6 +119,15 @@ def test_the_class_head_reads_what_the_logit_reads():
     logits, classes, _ = D.judge(torch.tensor([[3.0, 4.0]]))
     assert logits.tolist() == D(torch.tensor([[3.0, 4.0]])).tolist() == [11.5]
     assert classes.tolist() == [[3, 4, 1]]
+
+
+def test_a_class_head_has_a_bias_unless_asked_not_to():
+    assert AuxiliaryDiscriminator(Known(), K).classify.bias is not None
+    D = AuxiliaryDiscriminator(Known(), K, outputs=2 * K, bias=False)
+    assert D.classify.bias is None
+    assert D.classify.weight.shape == (2 * K, 2)
+    _, classes, _ = D.judge(torch.zeros(1, 2))
+    assert not classes.any()
 
 
 def test_a_class_head_stands_on_a_projection_too():

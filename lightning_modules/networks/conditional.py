@@ -71,19 +71,32 @@ class ClassBatchNorm2d(nn.Module):
         norm: the batch norm that it takes the place of.
         num_classes: K.
         asked: holds the labels [N].
+        init: draws an embedding for the bias, and one for the gain less 1; both are those of ``norm`` unless given.
+        spectral_norm: normalise the spectra of what ``init`` drew.
     """
 
-    def __init__(self, norm: nn.BatchNorm2d, num_classes: int, asked: Asked) -> None:
+    def __init__(
+        self,
+        norm: nn.BatchNorm2d,
+        num_classes: int,
+        asked: Asked,
+        init: Initialiser | None = None,
+        spectral_norm: bool = False,
+    ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum, affine=False)
         self.gain = nn.Embedding.from_pretrained(norm.weight.detach().repeat(num_classes, 1), freeze=False)
         self.bias = nn.Embedding.from_pretrained(norm.bias.detach().repeat(num_classes, 1), freeze=False)
+        self.offset = 0.0 if init is None else 1.0  # what the gain's embedding is added to
+        for embed in (self.gain, self.bias):
+            initialise(embed, init, spectral_norm)
         self.asked = asked
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` [N, C, H, W], normalised, times its class's gain, plus its class's bias."""
         y = given(self.asked.y)
-        return self.norm(x) * self.gain(y)[:, :, None, None] + self.bias(y)[:, :, None, None]
+        gain, bias = self.offset + self.gain(y), self.bias(y)
+        return self.norm(x) * gain[:, :, None, None] + bias[:, :, None, None]
 
 
 class ClassNormGenerator(Generator):
@@ -92,13 +105,31 @@ class ClassNormGenerator(Generator):
     Args:
         generator: one with batch norm.
         num_classes: K.
+        init: how to draw gains around 1 and biases around 0; those of the batch norms, 1 and 0, unless given.
+        spectral_norm: normalise the spectra of what ``init`` drew.
+        last: whether the last batch norm, before the image is made, becomes conditional too; not in StudioGAN.
+
+    Raises:
+        ValueError: no batch norm to make conditional, or spectral norm of what is not drawn.
     """
 
-    def __init__(self, generator: Generator, num_classes: int = 10) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        num_classes: int = 10,
+        init: Initialiser | None = None,
+        spectral_norm: bool = False,
+        last: bool = True,
+    ) -> None:
         super().__init__()
+        if spectral_norm and init is None:
+            raise ValueError("spectral_norm: biases of 0 have no spectrum: give ClassNormGenerator an init too")
         self.asked = Asked()
-        if not replace_norms(generator, num_classes, self.asked):
+        places = norms_of(generator)[: None if last else -1]
+        if not places:
             raise ValueError(f"ClassNormGenerator: {type(generator).__name__} has no batch norm to make conditional")
+        for parent, name, norm in places:
+            parent.add_module(name, ClassBatchNorm2d(norm, num_classes, self.asked, init, spectral_norm))
         self.generator, self.num_classes = generator, num_classes
         self.z_dim, self.out_shape, self.latent = generator.z_dim, generator.out_shape, generator.latent
 
@@ -111,15 +142,11 @@ class ClassNormGenerator(Generator):
             self.asked.y = None  # the labels outlive no pass, in copies of the network neither
 
 
-def replace_norms(module: nn.Module, num_classes: int, asked: Asked) -> int:
-    """Make every batch norm inside ``module`` conditional, in place; returns how many there were."""
-    found = 0
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            module.add_module(name, ClassBatchNorm2d(child, num_classes, asked))
-            found += 1
-        else:
-            found += replace_norms(child, num_classes, asked)
+def norms_of(net: nn.Module) -> list[tuple[nn.Module, str, nn.BatchNorm2d]]:
+    """Every batch norm inside ``net``, in its order: what holds it, its name there, and itself."""
+    found = []
+    for name, child in net.named_children():
+        found += [(net, name, child)] if isinstance(child, nn.BatchNorm2d) else norms_of(child)
     return found
 
 
@@ -182,6 +209,7 @@ class AuxiliaryDiscriminator(SecondHeadDiscriminator):
         spectral_norm: normalise the class head's spectrum.
         init: how to draw the class head; Xavier's unless given.
         outputs: class logits; K unless given. 2 K for TAC-GAN and ADC-GAN, K + 1 for the multi-class hinge.
+        bias: whether the class head has one; StudioGAN's classifiers have none.
     """
 
     def __init__(
@@ -191,8 +219,10 @@ class AuxiliaryDiscriminator(SecondHeadDiscriminator):
         spectral_norm: bool = False,
         init: Initialiser | None = None,
         outputs: int | None = None,
+        bias: bool = True,
     ) -> None:
-        super().__init__(discriminator, num_classes if outputs is None else outputs, spectral_norm, init, num_classes)
+        outputs = num_classes if outputs is None else outputs
+        super().__init__(discriminator, outputs, spectral_norm, init, num_classes, bias)
 
 
 class ContrastiveDiscriminator(SecondHeadDiscriminator):

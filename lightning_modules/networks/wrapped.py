@@ -72,6 +72,7 @@ class SecondHeadDiscriminator(Wrapped, TwoHeadedDiscriminator):
         spectral_norm: normalise the second head's spectrum.
         init: how to draw the second head; Xavier's unless given.
         num_classes: classes of the labels that it must be given; those of the inner one unless given.
+        bias: whether the second head has one.
     """
 
     def __init__(
@@ -81,13 +82,14 @@ class SecondHeadDiscriminator(Wrapped, TwoHeadedDiscriminator):
         spectral_norm: bool = False,
         init: Initialiser | None = None,
         num_classes: int | None = None,
+        bias: bool = True,
     ) -> None:
         super().__init__(discriminator, discriminator.num_classes if num_classes is None else num_classes)
         if outputs < 1:
             raise ValueError(f"{type(self).__name__}: outputs must be 1 or more, got {outputs}")
         self.refuse_packs()
         self.outputs = outputs
-        self.classify = nn.Linear(width_of_features(discriminator), outputs)
+        self.classify = nn.Linear(width_of_features(discriminator), outputs, bias)
         initialise(self.classify, init or Xavier(), spectral_norm)
 
     def answer(self, features: Tensor, y: Tensor | None = None) -> Tensor:
