@@ -214,7 +214,9 @@ class SinGAN(GAN):
         return torch.lerp(x, resampled(made, (x.shape[2], x.shape[3])), soft)
 
     def enlarge(self, x: Tensor, factor: float) -> Tensor:
-        """``x`` [1, 3, H, W] in [-1, 1] so many times as large: the last scale again and again (section 4).
+        """``x`` [1, 3, H, W] in [-1, 1] so many times as large: the last scale and its noise again and again.
+
+        Section 4, "Super-resolution"; the noise is of the global stream, as that of samples.
 
         Raises:
             ValueError: there is only one scale.
@@ -226,8 +228,9 @@ class SinGAN(GAN):
         steps = max(1, round(log(factor) / log(larger / h)))
         with evaluating(self.G):
             for i in range(1, steps + 1):
-                share = factor ** (i / steps)
-                x = self.G.finer(resampled(x, (round(H * share), round(W * share))), self.G.current)
+                size = (round(H * factor ** (i / steps)), round(W * factor ** (i / steps)))
+                (z,) = self.G.draw(len(x), [size])
+                x = self.G.finer(resampled(x, size), self.G.current, z)
         return x.clamp(-1, 1)
 
     def animate(self, frames: int, start: int = 0, alpha: float = 0.1, beta: float = 0.9) -> Tensor:
