@@ -88,15 +88,18 @@ class StyleGAN2(StyleGAN):
             self.update(opt, self.d_regularisation, batch)
 
     def d_regularisation(self, x: Tensor, y: Tensor) -> Terms:
-        """The penalties at the reals ``x`` [N, ...] and, where one looks there, at as many fakes, times ``every``."""
+        """The penalties at the reals ``x`` [N, ...] and, where one looks there, at as many fakes, times ``every``.
+
+        Pseudo reals stand among the reals here too, as in APA's code and StudioGAN's; the fakes are new ones.
+        """
         terms = {}
         for penalty in self.penalties:
             assert isinstance(penalty, PointPenalty)
-            if penalty.at_real:
-                looked = x
-            else:
+            looked = x
+            if self.pseudo_reals is not None or not penalty.at_real:
                 with torch.no_grad():
-                    looked = self.make_fakes(y).images.to(x.dtype)
+                    fake = self.make_fakes(y).images.to(x.dtype)
+                looked = self.pseudo_reals(x, fake) if self.pseudo_reals is not None and penalty.at_real else fake
             with self.precision([penalty]):
                 shown = self.show(looked, [penalty])
                 logits = self.ask(shown.changed, y, eager=True).logits

@@ -13,7 +13,7 @@ from torch.optim import SGD
 from toys import SHAPE, Finite, Logged, distance, trainer, weights
 
 from datamodules.digits import Digits
-from lightning_modules.augment.ada import ADA
+from lightning_modules.augment.ada import ADA, APA
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
 from lightning_modules.losses.path_length import PathLength, path_lengths
@@ -133,6 +133,21 @@ def test_penalties_are_taken_at_reals_and_fakes_times_their_interval() -> None:
         wanted = 5 * weight / 2 * squared_norm(input_gradient(module.D(inputs), inputs)).mean()
         assert terms[f"d/{name}"].item() == pytest.approx(wanted.item(), rel=1e-4)
     assert set(module.d_loss(x, y)) == {"d/adv"}
+
+
+def test_r1_is_taken_at_pseudo_reals_where_d_is_shown_some() -> None:
+    """p = 1: every real is a fake, as in D's own loss."""
+    module = stylegan2(penalties=[R1(3.0, every=5), R2(2.0, every=5)], pseudo_reals=APA())
+    module.pseudo_reals.p.fill_(1)
+    x, y = images(1).train[0]
+    torch.manual_seed(1)
+    terms = module.d_regularisation(x, y)
+    torch.manual_seed(1)
+    fake = module.make_fakes(y).images.detach().requires_grad_()
+    wanted = 5 * 3 / 2 * squared_norm(input_gradient(module.D(fake), fake)).mean()
+    assert terms["d/r1"].item() == pytest.approx(wanted.item(), rel=1e-4)
+    module.pseudo_reals.p.fill_(0)
+    assert module.d_regularisation(x, y)["d/r1"].item() != pytest.approx(wanted.item(), rel=1e-2)
 
 
 # --- path length -------------------------------------------------------------------------------------------------
