@@ -4,6 +4,10 @@ A step is Delta z = alpha g / (|g|^2 + beta) with g the gradient of D(G(z)) (eq.
 Fisher matrix of one sample), on a random share of z's dimensions, and z stays in [-1, 1]. |Delta z|^2 is a
 term of G's objective. G learns through the steps; deviation: D's gradient does not pass through them. In an
 evaluation all of z moves, so that a z has one image.
+
+StudioGAN's code is configured for 2 steps in training and 10 in evaluation, but returns from its loop after the first.
+There the share is one of images, in an evaluation too: the others keep their z. |alpha g / (|g|^2 + beta)|^2 of all of
+them, moved or clipped or not, is a term of D's objective as well.
 """
 
 from collections.abc import Callable
@@ -86,8 +90,8 @@ class LOGAN(GAN):
     Args:
         generator: G(z, y) -> x.
         discriminator: D(x, y) -> logits [N].
-        steps: of an image in training; 2 in StudioGAN.
-        evaluation_steps: of an image that is evaluated; 10 in StudioGAN.
+        steps: of an image in training; StudioGAN names 2 and takes 1.
+        evaluation_steps: of an image that is evaluated; StudioGAN names 10 and takes 1.
         size: alpha.
         damping: beta.
         share: of z's dimensions that a step moves in training.
