@@ -3,15 +3,18 @@
 Every place of the maps is rebuilt from patches of the known part, by how alike the patches around both are:
 
     s(i, j) = cosine of the 3x3 patches around i and j        (eq. 1)
-    s'(i, j) = sum of s(i + d, j + d) over d in -1, 0, 1      (eq. 2: along columns, then along rows)
+    s'(i, j) = sum of s(i + d, j + d) over d in -1, 0, 1      (along columns, then along rows)
     weights(i, .) = softmax over known j of 10 s'(i, j)
 
+The sum is attention propagation. Equation 2 takes it of the softmax's weights; the released code takes it, as is done
+here, of what goes into the softmax.
 Patches are compared at half the maps' resolution and pasted at the whole, half a cell around each; where pasted ones
 overlap they are averaged. A patch is known if the hole touches nothing of it. One rule for all holes: the answer is the
 mean of what known patches say, and 0 where an image has none; without a hole all patches are known, and every place is
 rebuilt, known ones too.
-Deviations: the likeness of patches that are not known counts nothing in eq. 2, and beyond the edge there is nothing: no
-row goes on in the next one; what a patch holds of the outside of the image, or of the hole, is not part of the average.
+Deviations: the likeness of patches that are not known counts nothing in that sum, and beyond the edge there is nothing:
+no row goes on in the next one; what a patch holds of the outside of the image, or of the hole, is not part of the
+average.
 """
 
 import torch
@@ -78,7 +81,7 @@ class ContextualAttention(nn.Module):
 
 
 def propagated(likeness: Tensor, count: int) -> Tensor:
-    """Equation 2: ``likeness`` [N, h, w, h, w] summed over ``count`` steps that both places take along a line."""
+    """Propagation: ``likeness`` [N, h, w, h, w] summed over ``count`` steps that both places take along a line."""
     (h, w), reach = likeness.shape[1:3], count // 2
     padded = pad(likeness, (reach, reach, 0, 0, reach, reach))
     likeness = torch.stack([padded[:, :, d : d + w, :, d : d + w] for d in range(count)]).sum(0)
