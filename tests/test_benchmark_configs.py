@@ -17,7 +17,8 @@ from experiments.lightning_cli import AtelierCLI
 SNAPSHOT = Path(__file__).parent / "benchmark_configs.yaml"
 PARTS = ("model", "data", "clock", "evaluation")
 TABLES = ("collections", "mimicry")
-NAMES = [name for name in catalogue.experiments() if any(f"_{table}_" in name for table in TABLES)]
+NAMES_OF_ALL = list(catalogue.experiments())
+NAMES = [name for name in NAMES_OF_ALL if any(f"_{table}_" in name for table in TABLES)]
 
 
 # Batch, D's steps for one of G's, Adam's betas, length of z, fakes in G's step for a real, how a ResNet's D pools.
@@ -63,6 +64,35 @@ def test_a_benchmark_is_what_was_published(row: str) -> None:
 def test_the_snapshot_has_no_other() -> None:
     assert sorted(yaml.safe_load(SNAPSHOT.read_text())) == sorted(NAMES)
     assert len(NAMES) == 8
+
+
+STUDIOGAN = [name for name in NAMES_OF_ALL if "_studiogan_" in name and not name.startswith("stylegan/")]
+
+
+def parts(node: Any, kind: str) -> list[dict[str, Any]]:
+    """The settings of every class of that name within ``node``."""
+    if not isinstance(node, dict):
+        return []
+    own = [node["init_args"]] if str(node.get("class_path", "")).endswith(f".{kind}") else []
+    return own + [found for value in node.values() for found in parts(value, kind)]
+
+
+@pytest.mark.parametrize("name", STUDIOGAN)
+def test_a_row_of_studiogans_is_its_code(name: str) -> None:
+    """Its residual D has batch norm or spectral norm, and with the latter a ReLU in place before each shortcut; its
+    conditional norms are drawn and leave the last one plain, its classifiers have no bias, its penalties no halves."""
+    row = yaml.safe_load(catalogue.experiments()[name].read_text())
+    model = row["model"]["init_args"]
+    for D in parts(row, "ResNetDiscriminator"):
+        assert D.get("batch_norm", False) != D.get("rectified_shortcut", False)
+        assert D["spectral_norm"] == D.get("rectified_shortcut", False)
+    for G in parts(row, "ClassNormGenerator"):
+        assert G["init"]["class_path"].endswith(".Orthogonal")
+        assert (G["last"], G.get("spectral_norm", False)) == (False, name == "conditional/sagan_studiogan_cifar32")
+    for D in parts(row, "AuxiliaryDiscriminator"):
+        assert D.get("bias", True) == (name == "conditional/mhgan_studiogan_cifar32")  # its logits are D's own
+    assert row["trainer"]["precision"] == ("32-true" if "penalties" in model else "bf16-mixed")
+    assert (model.get("steps", 1), model.get("evaluation_steps", 1)) == (1, 1)
 
 
 if __name__ == "__main__":
