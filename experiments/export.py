@@ -31,10 +31,11 @@ from experiments.request import new_path, read_request
 from experiments.sample import home
 from experiments.train import say, show
 from experiments.weights import check_weights, read_checkpoint
-from lightning_modules.base import AtelierModule, evaluating
+from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.cost import count
 from lightning_modules.callbacks.surroundings import PACKAGES, installed, source_state
 from lightning_modules.contract import StatesItsData
+from lightning_modules.evaluating import evaluating
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Network
 from lightning_modules.restoring import Restoring

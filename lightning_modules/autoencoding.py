@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import evaluating
+from lightning_modules.evaluating import evaluating
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.base import Encoder, Generator
 

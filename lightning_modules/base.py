@@ -4,8 +4,7 @@
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import lightning as L
@@ -18,6 +17,7 @@ from datamodules.functional.keys import key, seed_streams
 from datamodules.functional.quantise import ValueRange
 from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
+from lightning_modules.evaluating import evaluating
 from lightning_modules.guard import FiniteGuard, refuse_bad
 from lightning_modules.ranks import means_over_ranks
 from lightning_modules.schedules import Rates, Schedule, rates_of
@@ -26,19 +26,6 @@ from lightning_modules.warm_start import matching_weights
 OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 GUARD_EVERY = 50  # steps between two reads of the finite guard, each a device synchronisation
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[nn.Module]:
-    """``net`` in evaluation mode without gradients, its own modes restored afterwards."""
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield net
-    finally:
-        for module in training:
-            module.training = True
 
 
 class AtelierModule(L.LightningModule):

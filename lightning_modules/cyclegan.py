@@ -16,8 +16,8 @@ from torch.nn.functional import l1_loss
 
 from datamodules.functional.precision import full_precision
 from lightning_modules.adversarial import Terms, TwoPlayerModule
-from lightning_modules.base import evaluating
 from lightning_modules.batches import channels_last
+from lightning_modules.evaluating import evaluating
 from lightning_modules.history import History
 from lightning_modules.losses.adversarial import AdversarialLoss, LeastSquares
 from lightning_modules.networks.base import Discriminator, Network

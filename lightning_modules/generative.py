@@ -8,8 +8,9 @@ from torch import Tensor
 
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import AtelierModule, evaluating
+from lightning_modules.base import AtelierModule
 from lightning_modules.contract import StatesItsData
+from lightning_modules.evaluating import evaluating
 from lightning_modules.networks.base import Generator
 
 PANEL_ROWS, PANEL_CLASSES = 8, 16  # of a sheet: noises, and at most so many classes

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.adversarial import Terms
-from lightning_modules.base import evaluating
+from lightning_modules.evaluating import evaluating
 from lightning_modules.feedback import Feedback
 from lightning_modules.gan import GAN
 from lightning_modules.losses.reconstruction import ReconstructionLoss

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.adversarial import Terms
-from lightning_modules.base import evaluating
+from lightning_modules.evaluating import evaluating
 from lightning_modules.losses.bounds import ELBO, Bound
 from lightning_modules.losses.likelihoods import Gaussian, Likelihood
 from lightning_modules.losses.reconstruction import L1, ReconstructionLoss

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from datamodules.functional.precision import full_precision
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import evaluating
+from lightning_modules.evaluating import evaluating
 from lightning_modules.losses.matching import MatchingLoss
 from lightning_modules.losses.terms import require_once
 from lightning_modules.networks.base import Alignment, MultiViewUpscaler, StereoUpscaler

@@ -16,7 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.base import evaluating
+from lightning_modules.evaluating import evaluating
 from lightning_modules.losses.reconstruction import L1, ReconstructionLoss
 from lightning_modules.losses.retinex import (
     Composition,

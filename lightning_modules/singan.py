@@ -22,7 +22,8 @@ from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
 from datamodules.functional.resample import resampled
 from lightning_modules.adversarial import Terms
-from lightning_modules.base import OptimizerCallable, evaluating
+from lightning_modules.base import OptimizerCallable
+from lightning_modules.evaluating import evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.generative import PANEL_STREAM
 from lightning_modules.losses.adversarial import AdversarialLoss, Wasserstein

@@ -15,8 +15,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from torch.optim import Adam
 
 from datamodules.functional.statistics import adain, moments
-from lightning_modules.base import OptimizerCallable, evaluating
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.contract import StatesItsData
+from lightning_modules.evaluating import evaluating
 from lightning_modules.losses.style import Content, MomentStyle, StyleTerm
 from lightning_modules.networks.base import FeatureMaps, Network
 from lightning_modules.restoring import Restoring

@@ -12,8 +12,9 @@ from torch.optim import Adam
 
 from datamodules.functional.keys import key
 from datamodules.functional.quantise import to_uint8
-from lightning_modules.base import OptimizerCallable, evaluating
+from lightning_modules.base import OptimizerCallable
 from lightning_modules.contract import StatesItsData
+from lightning_modules.evaluating import evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.generative import PANEL_STREAM, GenerativeModule
 from lightning_modules.networks.base import Discriminator, Exemplified, TextureGenerator

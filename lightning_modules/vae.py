@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from datamodules.functional.quantise import from_uint8
 from lightning_modules.autoencoding import AutoencodingModule, Pair
-from lightning_modules.base import evaluating
 from lightning_modules.contract import GivesReference
+from lightning_modules.evaluating import evaluating
 from lightning_modules.losses.bounds import ELBO, Bound, Inference
 from lightning_modules.losses.likelihoods import Bernoulli, Likelihood
 from lightning_modules.networks.base import Decoder, Encoder, Generator, draw_normal

@@ -9,10 +9,10 @@ from toys import SHAPE, dcgans, distance, mlps, same, sgd, trainer, weights
 
 from datamodules.digits import Digits
 from lightning_modules.adversarial import Terms
-from lightning_modules.base import evaluating
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMA, EMASettings
+from lightning_modules.evaluating import evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.guard import FiniteGuard
 from lightning_modules.networks.mlp import MLPDiscriminator, MLPGenerator

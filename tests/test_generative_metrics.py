@@ -13,12 +13,12 @@ from PIL import Image
 
 from datamodules.digits import Digits
 from datamodules.mixtures import Ring
-from lightning_modules.base import evaluating
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.classifier import Classifier
 from lightning_modules.ema import EMASettings
+from lightning_modules.evaluating import evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.metrics import cache, extractors
 from lightning_modules.metrics.evaluate import evaluate

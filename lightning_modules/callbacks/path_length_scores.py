@@ -9,8 +9,9 @@ from torch import Tensor
 from datamodules.functional.hashes import sha256_of
 from datamodules.functional.keys import key
 from datamodules.functional.precision import full_precision
-from lightning_modules.base import AtelierModule, evaluating
+from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores, data_of
+from lightning_modules.evaluating import evaluating
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.metrics.path_length import PathLengths
 from lightning_modules.metrics.ranks import rank_and_world
