@@ -1,4 +1,4 @@
-"""Imports point one way (DESIGN 1), read from the source with ``ast``."""
+"""Imports point one way (DESIGN 1), read from the source with ``ast``; no file is too long."""
 
 import ast
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 OURS = ("datamodules", "experiments", "lightning_modules")
 LEAF = "datamodules.functional"
+TESTS = list(Path(__file__).parent.glob("*.py"))
 
 # Layer (a folder, or ``family`` for the files of lightning_modules itself) to what of ours it may import.
 MAY = {
@@ -79,6 +80,12 @@ def offences(module: str, source: str) -> list[str]:
         if (head in OURS and not allowed) or name.startswith(".") or foreign:
             wrong.append(name)
     return wrong
+
+
+def test_no_file_is_longer_than_three_hundred_lines():
+    lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in [*files(), *TESTS]}
+    assert len(TESTS) > 100
+    assert {str(file.relative_to(ROOT)): length for file, length in lengths.items() if length > 300} == {}
 
 
 @pytest.mark.parametrize("file", sorted(files()), ids=lambda file: str(file.relative_to(ROOT)))

@@ -16,15 +16,12 @@ from test_bad_input import refused
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from datamodules.functional.quantise import to_uint8
-from datamodules.functional.resize import bicubic_by
 from datamodules.pairs import PairLoader
 from datamodules.super_resolution import SuperResolutionImages
 from experiments.cli import main
 from experiments.table_cells import read_keys
 from lightning_modules.losses.reconstruction import L1
 from lightning_modules.networks.base import Upscaler
-from lightning_modules.networks.bicubic import Bicubic
 from lightning_modules.super_resolution import SuperResolution
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -156,14 +153,6 @@ def test_a_perfect_image_is_infinite_and_the_record_stays_json(made, capsys):
     assert cost["sample_shape"] == [1, 32, 40]
     assert cost["sampling_images_per_second"] > 0
     assert "images_per_second" not in cost  # nothing was trained
-
-
-def test_the_network_is_matlabs_resizing_at_any_scale():
-    y = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
-    for scale in (2, 3, 4):
-        enlarged = Bicubic()(y, scale)
-        assert torch.equal(to_uint8(enlarged, (0, 1)), bicubic_by(to_uint8(y, (0, 1)), scale))
-        assert (enlarged.shape, enlarged.dtype) == ((2, 3, 9 * scale, 7 * scale), torch.float32)
 
 
 def test_ranks_share_the_pairs_and_the_hash_is_of_the_content(made):

@@ -9,6 +9,7 @@ from datamodules.functional.quantise import to_uint8
 from datamodules.functional.resize import bicubic_by, bicubic_floats
 from lightning_modules.losses.reconstruction import MSE, SSIM, Charbonnier, TotalVariation
 from lightning_modules.networks.base import Upscaler
+from lightning_modules.networks.bicubic import Bicubic
 from lightning_modules.networks.edsr import EDSR, SRResNet
 from lightning_modules.networks.espcn import ESPCN
 from lightning_modules.networks.fsrcnn import FSRCNN
@@ -196,3 +197,11 @@ def test_ssim_as_a_loss_is_the_metrics():
 def test_losses_that_cannot_be(build):
     with pytest.raises(ValueError, match="give"):
         build()
+
+
+def test_the_network_is_matlabs_resizing_at_any_scale():
+    y = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    for scale in (2, 3, 4):
+        enlarged = Bicubic()(y, scale)
+        assert torch.equal(to_uint8(enlarged, (0, 1)), bicubic_by(to_uint8(y, (0, 1)), scale))
+        assert (enlarged.shape, enlarged.dtype) == ((2, 3, 9 * scale, 7 * scale), torch.float32)
