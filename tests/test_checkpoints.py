@@ -13,7 +13,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from toys import Given, fit, mlps, step_of, trainer
+from toys import Given, Listed, batches, fit, mlps, step_of, trainer
 
 from datamodules.digits import Digits
 from lightning_modules.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints
@@ -77,6 +77,44 @@ def test_ctrl_c_ends_after_the_step_and_saves_it(tmp_path: Path) -> None:
     fit(tmp_path, Clock(g_steps=9, validations=0), Checkpoints(every_steps=None), InterruptsAt(4))
     assert step_of(tmp_path, "last") == 5
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class EndsIn(L.Callback):
+    """Ends the process in the validation at a step: as the system does, or by Ctrl-C twice."""
+
+    def __init__(self, step: int, how: signal.Signals) -> None:
+        self.step, self.how = step, how
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step and self.how == signal.SIGINT:
+            signal.raise_signal(self.how)
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        if trainer.global_step == self.step and batch_idx == 0:
+            signal.raise_signal(self.how)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_validation_that_was_cut_off_is_repeated(tmp_path: Path, step: int, how: signal.Signals) -> None:
+    def run(*others: L.Callback) -> Given:
+        scores = Given(5.0, 3.0, 4.0)
+        last = tmp_path / "checkpoints" / "last.ckpt"
+        keeper, data = Checkpoints(every_steps=1), Digits(size=8, batch_size=8)
+        data.val_dataloader = lambda: Listed(batches(2))  # type: ignore[method-assign, assignment, return-value]
+        once = trainer(tmp_path, Clock(g_steps=6, validations=3), scores, *others, keeper)
+        once.fit(GAN(*mlps()), datamodule=data, ckpt_path=last if last.exists() else None)
+        return scores
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(SystemExit):
+        run(EndsIn(step, how))
+    signal.signal(signal.SIGINT, before)  # Lightning leaves it without effect
+    assert step_of(tmp_path, "last") == step - 1
+    whole = [(2, {"score": 5.0}), (4, {"score": 3.0}), (6, {"score": 4.0})]
+    assert [(row["d_step"], row["metrics"]) for row in run().history] == whole
 
 
 def test_what_a_killed_process_left_half_written_is_swept_up(tmp_path: Path) -> None:

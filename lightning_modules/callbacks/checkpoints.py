@@ -85,15 +85,21 @@ class Checkpoints(Checkpoint):
             self._interrupt = None
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Save the last when the system asks the process to end: Lightning then raises between two steps."""
+        """Save the last when the system asks the process to end: Lightning then raises between two steps.
+
+        Where it raises between two batches of a validation, nothing is saved: a resume from there would lack its scores,
+        one from before repeats it.
+        """
         self.restore_interrupt()
-        if isinstance(exception, SIGTERMException) and self._saved_step != trainer.global_step:
+        asked = isinstance(exception, SIGTERMException) and trainer.training
+        if asked and self._saved_step != trainer.global_step:
             self.save_last(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        """Save the last, unless a validation follows, which saves it with its scores."""
-        validates = trainer.val_check_batch == 1 and trainer.enable_validation
-        due = self.every_steps and trainer.global_step % self.every_steps == 0 and not validates
+        """Save the last, unless a validation is due now, which saves it with its scores."""
+        if trainer.val_check_batch == 1 and trainer.enable_validation:
+            return
+        due = self.every_steps and trainer.global_step % self.every_steps == 0
         if due or trainer.should_stop:  # a stop validates first, and whoever is impatient interrupts that
             self.save_last(trainer)
 
