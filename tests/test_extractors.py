@@ -22,6 +22,8 @@ from lightning_modules.metrics.extractors import (
     extractor_names,
     load_extractor,
 )
+from lightning_modules.metrics.frechet import FeatureMoments, FrechetDistance
+from lightning_modules.metrics.reference import code_of, reference_statistics
 from lightning_modules.networks.cnn import CNN
 
 
@@ -241,6 +243,31 @@ def test_what_ones_own_extractor_saw_is_seen_again_by_the_next_process(
     before, see = fid(), Halves.extract
     monkeypatch.setattr(Halves, "extract", lambda self, x: Features(see(self, x).features + 100, None))  # edited
     assert fid() == pytest.approx(before, abs=1e-6)
+
+
+def test_what_a_classifier_saw_under_another_card_is_not_reused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATELIER_CACHE", str(tmp_path / "cache"))
+    export(tmp_path)
+    reference = ImageSet("noise", "train", images(), torch.zeros(6))
+
+    def moments() -> Tensor:
+        forget()
+        extractor = load_extractor("toy", str(tmp_path / "toy.safetensors"))
+        given = protocol_for(reference, extractor, 4, [FrechetDistance()])
+        return reference_statistics(reference, given, extractor, [FeatureMoments()])["moments"]["mean"]
+
+    first = moments()
+    card = tmp_path / "toy.json"
+    card.write_text(card.read_text().replace("-1", "0"))  # its value_range
+    assert not torch.allclose(moments(), first)
+
+
+def test_what_shipped_extractors_saw_is_known_by_name_and_weights() -> None:
+    for name in ("mnist-cnn", "stacked-mnist-cnn"):
+        extractor = load_extractor(name)
+        assert (extractor.facts, code_of([extractor])) == ({}, {})
 
 
 class Demanding(Halves):

@@ -1,5 +1,11 @@
 """Laws of what an evaluation takes: points, metrics of one's own, and which go with which extractor."""
 
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module, invalidate_caches
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -8,8 +14,17 @@ from noise_sets import SHAPE, Counting, noise, own_cache, pictures, protocol_of
 from torch import Tensor
 
 from datamodules.mixtures import PointSet
-from lightning_modules.metrics import reference as of_references
-from lightning_modules.metrics.base import EvaluationMetric, Look, Needs, Setting, Statistic, Tensors
+from lightning_modules.metrics import cache
+from lightning_modules.metrics.base import (
+    EvaluationMetric,
+    Extractor,
+    Features,
+    Look,
+    Needs,
+    Setting,
+    Statistic,
+    Tensors,
+)
 from lightning_modules.metrics.class_share import ClassShare
 from lightning_modules.metrics.evaluate import evaluate, fakes, floor, measure, protocol_for
 from lightning_modules.metrics.extractors import Identity
@@ -111,27 +126,110 @@ def test_a_metric_of_ones_own_that_needs_no_extractor_calls_none_and_bears_no_na
     evaluate(noise, reference, protocol_for(reference, other, 150, metrics), other, metrics)
 
 
-def test_what_an_own_metric_found_is_not_reused_once_its_code_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Least(EvaluationMetric):
-        names = ("least",)
+def module_of(folder: Path, **sources: str) -> ModuleType:
+    """Write files of Python code and import them; the last one."""
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(source)
+        sys.modules.pop(name, None)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)  # whose stamps are of whole seconds
+    invalidate_caches()
+    return import_module(name)
 
-        def begin(self, setting: Setting) -> None:
-            self.add_state("found", torch.tensor(255), dist_reduce_fx="min")
 
-        def update(self, look: Look) -> None:
-            self.found = torch.minimum(self.found, look.samples.min())
+LEAST = """
+import torch
+from lightning_modules.metrics.base import EvaluationMetric
 
-        def compute(self) -> Tensors:
-            return {"least": self.found.double() + added}
+def added():
+    return 0
 
-    added, reference, real = 0, pictures(101), pictures(60, split="test")
-    extractor, metrics = Identity(SHAPE), [Least()]
-    given = protocol_for(reference, extractor, 50, metrics, real=real)
-    first = floor(real, reference, given, extractor, metrics)
-    added = 1
-    assert floor(real, reference, given, extractor, metrics) == first  # remembered
-    monkeypatch.setattr(of_references.inspect, "getsource", lambda kind: f"another {kind}")
-    assert floor(real, reference, given, extractor, metrics)["least"] == first["least"] + 1
+class Least(EvaluationMetric):
+    names = ("least",)
+
+    def begin(self, setting):
+        self.add_state("found", torch.tensor(255), dist_reduce_fx="min")
+
+    def update(self, look):
+        self.found = torch.minimum(self.found, look.samples.min())
+
+    def compute(self):
+        return {"least": self.found.double() + added()}
+"""
+
+
+def test_what_an_own_metric_found_is_not_reused_once_its_file_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    extractor, reference, real = Counting(SHAPE), pictures(101), pictures(60, split="test")
+
+    def found(source: str) -> float:
+        metrics = [module_of(tmp_path, my_least=source).Least()]
+        given = protocol_for(reference, extractor, 50, metrics, real=real)
+        return floor(real, reference, given, extractor, metrics)["least"]
+
+    first = found(LEAST)
+    assert found(LEAST) == first
+    assert len(list(own_cache.iterdir())) == 1
+    assert found(LEAST.replace("return 0", "return 1")) == first + 1
+
+
+BASE = """
+from lightning_modules.metrics.base import Extractor
+
+class Base(Extractor):
+    name, sha256, dim = "mine", "ab" * 32, 6
+    seen, scale = 0, 1
+
+    def fit(self, shape):
+        return "none"
+"""
+MINE = """
+from lightning_modules.metrics.base import Features
+from my_base import Base
+
+def help(image):
+    return image.flatten(1).float() * 1
+
+class Mine(Base):
+    def extract(self, image):
+        self.seen += len(image)
+        return Features(help(image) * self.scale + 0, None)
+"""
+
+
+class Within(Extractor):
+    """Looks through another."""
+
+    def __init__(self, inner: Extractor) -> None:
+        super().__init__()
+        self.inner, self.name, self.sha256, self.dim = inner, inner.name, inner.sha256, inner.dim
+
+    def fit(self, shape: Sequence[int]) -> str:
+        return self.inner.fit(shape)
+
+    def extract(self, image: Tensor) -> Features:
+        return self.inner.extract(image)
+
+
+@pytest.mark.parametrize("edit", ["scale + 0", "float() * 1", "0, 1"])  # in extract, in a helper, in a base class
+@pytest.mark.parametrize("within", [False, True])
+def test_what_an_own_extractor_saw_is_not_reused_once_a_file_of_it_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: str, within: bool
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    reference, real, metrics = pictures(101), pictures(60, split="test"), [FrechetDistance()]
+
+    def seen(base: str, mine: str) -> int:
+        extractor = module_of(tmp_path, my_base=base, my_mine=mine).Mine()
+        outer = Within(extractor) if within else extractor
+        cache.forget()
+        floor(real, reference, protocol_for(reference, outer, 60, metrics, real=real), outer, metrics)
+        return extractor.seen
+
+    assert seen(BASE, MINE) == 101 + 60
+    assert seen(BASE, MINE) == 0
+    assert seen(*(source.replace(edit, edit[:-1] + "2") for source in (BASE, MINE))) == 101 + 60
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ class Checkpoints(Checkpoint):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Save the last when the system asks the process to end: Lightning then raises between two steps.
 
-        Where it raises between two batches of a validation, nothing is saved: a resume from there would lack its scores,
-        one from before repeats it.
+        Where it raises between two batches of a validation, nothing is saved: a resume from there would lack its
+        scores, one from before repeats it.
         """
         self.restore_interrupt()
         asked = isinstance(exception, SIGTERMException) and trainer.training

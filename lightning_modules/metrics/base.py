@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import torch
@@ -90,6 +91,7 @@ class Extractor(nn.Module, ABC):
         num_classes: width of the logits; None without.
         precision: of the forward pass.
         own_classes: whether its classes are those of the data, so that their shares say something.
+        facts: what it is besides its name, its weights and its code, where it has a say in that.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Extractor(nn.Module, ABC):
     num_classes: int | None = None
     precision: str = "float32"
     own_classes: bool = False
+    facts: Mapping[str, Plain] = MappingProxyType({})
     anchor: Tensor
 
     def __init__(self) -> None:
@@ -111,7 +114,7 @@ class Extractor(nn.Module, ABC):
 
     @property
     def is_told_apart(self) -> bool:
-        """Whether name and hash say all that it is: what it saw may then be remembered on the disk."""
+        """Whether name, hash, ``facts`` and code say all that it is: what it saw may then be remembered on the disk."""
         return self.sha256 is not None
 
     @property

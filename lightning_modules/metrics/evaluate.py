@@ -30,8 +30,8 @@ from lightning_modules.metrics.ranks import Refusal, rank_and_world
 from lightning_modules.metrics.reference import (
     BLOCK,
     Block,
+    code_of,
     looks,
-    own_code,
     real_blocks,
     reference_statistics,
     union,
@@ -180,10 +180,10 @@ def floor(
 
     if not extractor.is_told_apart:
         return {name: float(value) for name, value in compute().items()}
-    what = what_defines("floor", extractor.offers, reference, protocol)
+    what = what_defines("floor", extractor.offers, reference, protocol, extractor)
     what |= {"real_sha256": real.sha256, "count of real": count, "scores": " ".join(of.names)}
     what |= {name: value for metric in of.metrics for name, value in metric.fields.items()}
-    what |= own_code(of.metrics)
+    what |= code_of([*of.metrics, *(statistic for metric in of.metrics for statistic in metric.statistics())])
     if any(metric.labelled for metric in of.metrics):
         what |= {"labels_sha256": hash_of_labels(reference), "labels_sha256 of real": hash_of_labels(real)}
     return {name: float(value) for name, value in remembered(what, compute, extractor.device).items()}

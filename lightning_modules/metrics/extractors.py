@@ -107,7 +107,10 @@ class ClassifierExtractor(Extractor):
                 raise FileNotFoundError(
                     f"{file} is absent: an extractor is a .safetensors file with its .json card beside it."
                 )
-        return cls(Card.read(card), path.read_bytes())
+        extractor = cls(Card.read(card), path.read_bytes())
+        if path.parent != SHIPPED:  # a shipped card never changes
+            extractor.facts = {"card_sha256": hashlib.sha256(extractor.card.dump()).hexdigest()}
+        return extractor
 
     def fit(self, shape: Sequence[int]) -> str:
         """Images of the card's size, or of a smaller one that the card says may be zero-padded."""

@@ -2,12 +2,14 @@
 
 import hashlib
 import inspect
+import sys
 import uuid
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_modules.metrics.base import (
     Extractor,
@@ -28,6 +30,7 @@ from lightning_modules.metrics.ranks import rank_and_world
 BLOCK = 100
 RULES = 2  # of how statistics and floors are computed: raise it with each change, so that none is reused from before
 LARGEST = 2**30  # bytes of one statistic that is kept: 1 GiB. Larger ones are computed again for each evaluation.
+NOT_OWN = {"lightning_modules", "torch", "torchmetrics", *sys.stdlib_module_names}
 
 
 class Block(NamedTuple):
@@ -76,7 +79,8 @@ class _Pass:
 
         if statistic.size > LARGEST or (statistic.needs and not self.extractor.is_told_apart):
             return compute()
-        what = what_defines(statistic.kind, statistic.needs, self.reference, self.protocol) | own_code([statistic])
+        what = what_defines(statistic.kind, statistic.needs, self.reference, self.protocol, self.extractor)
+        what |= code_of([statistic])
         if statistic.labelled:
             what["labels_sha256"] = hash_of_labels(self.reference)
         return remembered(what, compute, self.extractor.device)
@@ -140,7 +144,9 @@ def real_blocks(images: Images, count: int) -> Iterator[Block]:
         yield Block(images[start:stop], torch.arange(start, stop), labels[start:stop])
 
 
-def what_defines(kind: str, needs: Needs, reference: Images, protocol: Protocol) -> dict[str, Plain]:
+def what_defines(
+    kind: str, needs: Needs, reference: Images, protocol: Protocol, extractor: Extractor
+) -> dict[str, Plain]:
     """All that a statistic of the reference hangs on: what it is cached under."""
     what: dict[str, Plain] = {
         "kind": kind,
@@ -153,25 +159,30 @@ def what_defines(kind: str, needs: Needs, reference: Images, protocol: Protocol)
     }
     if not needs:
         return what
-    return what | {
+    return {
+        **what,
         "resize": protocol.resize,
         "extractor": protocol.extractor,
         "extractor_sha256": protocol.extractor_sha256,
         "precision": protocol.precision,
+        **extractor.facts,
+        **code_of([extractor]),
     }
 
 
-def own_code(parts: Iterable[object]) -> dict[str, Plain]:
-    """Of ``parts`` that are not of this package a hash of their classes' code: after a change nothing is reused.
+def code_of(parts: Iterable[nn.Module]) -> dict[str, Plain]:
+    """Hashes of the files that hold the classes of ``parts``, of modules in them and of all their bases.
 
-    Code that cannot be read is never the same.
+    Those of this package and of torch do not count. After a change of a file nothing is reused, and never where a file
+    cannot be read. What such a file imports is not looked at.
     """
-    kinds = {type(part) for part in parts if not type(part).__module__.startswith("lightning_modules.")}
-    return {f"code of {kind.__module__}.{kind.__qualname__}": _hash_of_code(kind) for kind in kinds}
+    kinds = {kind for part in parts for module in part.modules() for kind in type(module).__mro__}
+    own = [kind for kind in kinds if kind.__module__.partition(".")[0] not in NOT_OWN]
+    return {f"code of {kind.__module__}.{kind.__qualname__}": _hash_of_file(kind) for kind in own}
 
 
-def _hash_of_code(kind: type) -> str:
+def _hash_of_file(kind: type) -> str:
     try:
-        return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
-    except (OSError, TypeError):
+        return hashlib.sha256(Path(inspect.getfile(kind)).read_bytes()).hexdigest()
+    except (OSError, TypeError):  # a class of a notebook, or of a compiled module
         return uuid.uuid4().hex

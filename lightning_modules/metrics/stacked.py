@@ -39,6 +39,7 @@ class Stacked(Extractor):
             )
         self.inner = inner
         self.name, self.sha256, self.precision = PREFIX + inner.name, inner.sha256, inner.precision
+        self.facts = inner.facts
         self.dim, self.num_classes, self.own_classes = CHANNELS * inner.dim, inner.num_classes**CHANNELS, True
 
     def fit(self, shape: Sequence[int]) -> str:
