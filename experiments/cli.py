@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from experiments.commands import COMMANDS
-from experiments.errors import AtelierError, InterruptedRunError, UserError, did_you_mean, of_the_system, report
+from experiments.errors import (
+    AtelierError,
+    InterruptedRunError,
+    UserError,
+    did_you_mean,
+    of_the_system,
+    print_any_name,
+    report,
+)
 
 HELP = ("-h", "--help", "help")
 
@@ -17,6 +25,7 @@ HELP = ("-h", "--help", "help")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (``sys.argv`` unless given) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    print_any_name()
     try:
         with classes_from_here():
             code = dispatch(words)

@@ -2,10 +2,12 @@
 
 import difflib
 import errno
+import io
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 
 class AtelierError(Exception):
@@ -38,6 +40,22 @@ def report(error: AtelierError) -> int:
         traceback.print_exception(error)
     print(f"atelier: {one_line(str(error))}", file=sys.stderr)
     return error.exit_code
+
+
+def leave_by(main: Callable[[Sequence[str]], int]) -> NoReturn:
+    """Run ``main`` on the command line's words and leave by its exit code: what stands under ``__main__``."""
+    print_any_name()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except AtelierError as error:
+        sys.exit(report(error))
+
+
+def print_any_name() -> None:
+    """Print what the terminal has no letter for as an escape: a file's name may be any bytes, not all take UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def one_line(text: str) -> str:

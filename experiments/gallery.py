@@ -7,7 +7,6 @@ several, or ``<record>.<panel>.png`` where it is of an evaluation. What stands u
 import json
 import os
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.functional.files import replacing
-from experiments.errors import AtelierError, UserError, report
+from experiments.errors import UserError, leave_by
 from experiments.table_cells import rounded
 from experiments.table_results import EVALUATION, RESULTS
 
@@ -201,7 +200,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AtelierError as error:
-        sys.exit(report(error))
+    leave_by(main)

@@ -59,8 +59,8 @@ class RunDirectory:
             file.write(text.encode())
 
     def add_command(self, argv: Sequence[str]) -> None:
-        """Add the command line to command.txt."""
-        with (self.path / COMMANDS).open("a", encoding="utf-8") as file:
+        """Add the command line to command.txt; what is not UTF-8 in it as escapes."""
+        with (self.path / COMMANDS).open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(shlex.join(["atelier", *argv]) + "\n")
 
     @contextmanager

@@ -3,10 +3,9 @@
 A step for maintainers: the weights go into the package under NAME, with a card, and never change afterwards.
 """
 
-import sys
 from collections.abc import Sequence
 
-from experiments.errors import AtelierError, UserError, report
+from experiments.errors import UserError, leave_by
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import prepare
 from experiments.train import say
@@ -49,7 +48,4 @@ def ship(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(ship(sys.argv[1:]))
-    except AtelierError as error:
-        sys.exit(report(error))
+    leave_by(ship)

@@ -5,7 +5,6 @@ kept in full precision where that takes no more than a megabyte, else in half.
 """
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from datamodules.functional.files import replacing
-from experiments.errors import AtelierError, UserError, report
+from experiments.errors import UserError, leave_by
 from experiments.export import rebuilt, scores, sha256, trained
 from experiments.lightning_cli import hush_lightning, users_mistakes
 from experiments.look import find_subject
@@ -132,7 +131,4 @@ def difference(trained: nn.Module, shipped: nn.Module, card: Card) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(ship(sys.argv[1:]))
-    except AtelierError as error:
-        sys.exit(report(error))
+    leave_by(ship)

@@ -5,7 +5,6 @@ a row. Without torch and without a plotting library: what is written is SVG.
 """
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.functional.files import replacing
-from experiments.errors import AtelierError, UserError, report
+from experiments.errors import UserError, leave_by
 from experiments.table_cells import fill, read_keys
 from experiments.table_file import Table, find_table
 from experiments.table_results import RESULTS, read_results
@@ -137,7 +136,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AtelierError as error:
-        sys.exit(report(error))
+    leave_by(main)

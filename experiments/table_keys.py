@@ -5,7 +5,6 @@ YAML alone. A key that changed is kept as an earlier one: records that bear it a
 ``--same`` they are as good as today's: for a constructor's new default where the YAML says the setting itself.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import yaml
 from datamodules.functional.files import replacing
 from experiments.catalogue import DEFAULTS, experiments
 from experiments.cell_key import cell_key
-from experiments.errors import AtelierError, UserError, did_you_mean, report
+from experiments.errors import UserError, did_you_mean, leave_by
 from experiments.layers import read_layer
 from experiments.lightning_cli import AtelierCLI
 from experiments.table_cells import Known, Wanted, options, read_keys, wanted
@@ -106,7 +105,4 @@ def main(names: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AtelierError as error:
-        sys.exit(report(error))
+    leave_by(main)

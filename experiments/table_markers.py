@@ -4,12 +4,11 @@ A text asks for a table by ``<!-- table: NAME -->`` and ``<!-- /table -->``, eac
 """
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from datamodules.functional.files import replacing
-from experiments.errors import AtelierError, UserError, report
+from experiments.errors import UserError, leave_by
 from experiments.table import assemble
 from experiments.table_file import find_table
 from experiments.table_render import markdown
@@ -63,7 +62,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except AtelierError as error:
-        sys.exit(report(error))
+    leave_by(main)

@@ -1,13 +1,15 @@
 """What the user brings: a mistake in code that a class_path names is told of its file, pictures are found."""
 
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn
-from command_line import place, refused
+from command_line import ROOT, TINY, place, refused
 from PIL import Image
 
 from datamodules.base import below
@@ -15,6 +17,7 @@ from datamodules.damage import Noise
 from datamodules.denoising import NoisyImages
 from datamodules.photo import Photo
 from datamodules.single_image import SingleImage
+from experiments.runs import RunDirectory
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
 
@@ -102,3 +105,30 @@ def test_what_lies_below_the_data_comes_first():
         folder.mkdir(parents=True)
     assert below(Path("data"), "mine") == Path("data/mine")
     assert below(Path("data"), str(Path("mine").absolute())) == Path("mine").absolute()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1:strict"])
+def test_names_of_files_may_be_any_bytes_and_terminals_any_old_ones(encoding):
+    for split in ("train", "test"):
+        folder = Path("mine") / split
+        folder.mkdir(parents=True)
+        for i in range(8):
+            Image.new("L", (8, 8), i).save(folder / f"{i}.png")
+        (folder / os.fsdecode(b"\xff.png")).touch()
+    own = TINY.replace("digits.Digits", "folder.Folder").replace(
+        "{size: 8, batch_size", "{path: mine, channels: 1, size: 8, batch_size"
+    )
+    Path("tiny.yaml").write_text(own)
+    command = [sys.executable, "-m", "experiments", "fit", "tiny.yaml", "--runs_dir", "прогоны"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    assert b"\\udcff.png" in done.stdout
+    name = "прогоны".encode(encoding.split(":")[0], errors="backslashreplace")
+    assert done.stdout.splitlines()[-1].startswith(b"run directory: " + name)
+
+
+def test_a_command_with_such_a_name_is_put_down():
+    run = RunDirectory(Path.cwd())
+    run.add_command(["fit", "--resume", os.fsdecode(b"runs\xff")])
+    assert Path("command.txt").read_text(encoding="utf-8") == "atelier fit --resume 'runs\\udcff'\n"
