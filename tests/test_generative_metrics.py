@@ -14,6 +14,7 @@ from PIL import Image
 from datamodules.digits import Digits
 from datamodules.mixtures import Ring
 from lightning_modules.callbacks.checkpoints import Checkpoints
+from lightning_modules.callbacks.collapse import CollapseWatch
 from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.callbacks.record import RunRecord
 from lightning_modules.classifier import Classifier
@@ -234,6 +235,23 @@ def test_a_resumed_run_keeps_apart_what_is_measured_otherwise(tmp_path: Path) ->
     assert block["earlier"][0]["history"] == history
     assert (keeper.best, keeper.best_step) == (pytest.approx(block["last"]["metrics"]["fid@toy-cnn"]), 8)
     assert block["best"]["d_step"] == 8
+
+
+@pytest.mark.usefixtures("toy_cnn")
+@pytest.mark.parametrize(("fakes", "like"), [(100, False), (150, True)])
+def test_the_watch_compares_no_score_with_one_that_was_measured_otherwise(
+    tmp_path: Path, fakes: int, like: bool
+) -> None:
+    fitted(tmp_path, metrics(), CollapseWatch(), Checkpoints(), checkpoints=True)
+    last, name = tmp_path / "checkpoints" / "last.ckpt", "val/fid@toy-cnn"
+    before = torch.load(last, weights_only=True)
+    before["callbacks"]["CollapseWatch"]["best"][name] = 1e-6  # what no run reaches
+    torch.save(before, last)
+    watch = CollapseWatch()
+    run = trainer(tmp_path, metrics(fakes=fakes), watch, Checkpoints(), max_steps=6, checkpoints=True)
+    run.fit(gan(), datamodule=Digits(size=8, batch_size=16), ckpt_path=last, weights_only=False)
+    assert (watch.best[name] == 1e-6) == like
+    assert (watch.best_step[name] == 6) != like
 
 
 @pytest.mark.usefixtures("toy_cnn")

@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from datamodules.functional.files import replacing
-from lightning_modules.callbacks.scores import Scores
+from lightning_modules.callbacks.scores import forgotten
 from lightning_modules.metrics.directions import better
 
 
@@ -63,8 +63,7 @@ class Checkpoints(Checkpoint):
 
         What a killed process had half-written is swept up first, and a best is forgotten that was measured otherwise.
         """
-        scores = [callback for callback in trainer.callbacks if isinstance(callback, Scores)]  # type: ignore[attr-defined]
-        if self.monitor and any(self.monitor.removeprefix("val/") in callback.forgotten for callback in scores):
+        if self.monitor in forgotten(trainer):
             self.best = None
         if trainer.is_global_zero:
             for leftover in self.path(trainer, "last").parent.glob(".*.ckpt.*.tmp"):

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.scores import forgotten
 
 NOTHING = 1e-9  # what a distance of 0, or below by rounding, counts as in a ratio
 
@@ -30,6 +31,11 @@ class CollapseWatch(Callback):
         self.factor, self.least, self.prefix = factor, least, prefix
         self.best: dict[str, float] = {}
         self.best_step: dict[str, int] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget what was measured otherwise; it stands behind the scores, which know by now what that is."""
+        for name in forgotten(trainer) & self.best.keys():
+            del self.best[name], self.best_step[name]
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Compare each score with its best so far."""

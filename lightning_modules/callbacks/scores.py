@@ -104,6 +104,12 @@ def rounding(trainer: L.Trainer) -> dict[str, str]:
     return {} if precision in FULL or precision.endswith(MIXED) else {"precision": precision}
 
 
+def forgotten(trainer: L.Trainer) -> set[str]:
+    """Names (``val/...``) of all scores that are measured otherwise since this run went on; known once it has begun."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return {f"val/{name}" for scores in callbacks if isinstance(scores, Scores) for name in scores.forgotten}
+
+
 class MeasuredScores(Scores):
     """Scores that a family is asked for by itself, once a validation and once a test.
 
