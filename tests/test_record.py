@@ -2,8 +2,11 @@
 
 import json
 import platform
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from runpy import run_path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +17,7 @@ from toys import Given, fit, mlps, trainer
 from datamodules.digits import Digits
 from experiments.table_results import result_of
 from lightning_modules.callbacks import record as of_runs
+from lightning_modules.callbacks import surroundings
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.callbacks.record import RunRecord
@@ -139,3 +143,25 @@ def test_a_validation_by_itself_leaves_the_record_as_it_was(tmp_path: Path) -> N
     before = (tmp_path / "record.json").read_bytes()
     trainer(tmp_path, RunRecord()).validate(module, datamodule=Digits(size=8, batch_size=8), verbose=False)
     assert (tmp_path / "record.json").read_bytes() == before
+
+
+def test_the_commit_is_that_of_the_repository_that_tracks_the_code(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        return subprocess.run(
+            ["git", "-C", tmp_path, *identity, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    inside = tmp_path / ".venv"
+    inside.mkdir()
+    code = inside / "surroundings.py"
+    shutil.copy(surroundings.__file__, code)
+    (tmp_path / ".gitignore").write_text(".venv\n")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "somebody else's")
+    state = run_path(str(code))["source_state"]
+    assert state() == {"commit": None, "dirty": None}
+    git("add", "--force", str(code))
+    git("commit", "--quiet", "-m", "ours")
+    assert state() == {"commit": git("rev-parse", "HEAD"), "dirty": False}

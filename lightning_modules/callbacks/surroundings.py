@@ -45,13 +45,17 @@ def installed(package: str) -> str | None:
 
 
 def source_state() -> dict[str, Any]:
-    """The commit of the code and whether tracked files differ from it; None outside a repository."""
+    """The commit of the code and whether tracked files differ from it; None where no repository tracks the code.
+
+    A package may be installed below somebody else's repository, whose commit says nothing of it.
+    """
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(git("status", "--porcelain", "-uno").strip())}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
