@@ -82,7 +82,7 @@ def run(table: Table, place: Place, request: Request, argv: Sequence[str]) -> li
     executor = EXECUTORS[request.own.get("--executor", "local")](request, place)
     if any(task.state is State.LEFT for task in tasks.values()):
         make(place)
-        keep_keys(keys, place.runs)
+        keep_keys({want.name: keys[want.name] for _, want in rows}, place.runs)
     return Shift(executor, place, tasks).work(shlex.join(["atelier", "table", *argv]))
 
 

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.locks import taken
 from experiments.table_cells import Known, Wanted, read_keys
 from experiments.table_jobs import WORK
+
+PATIENCE = 10.0  # seconds: writing takes milliseconds
 
 
 def stored_keys(runs: Path) -> dict[str, Known]:
@@ -41,10 +44,16 @@ def todays_keys(rows: Iterable[Wanted], runs: Path) -> dict[str, Known]:
 
 
 def keep_keys(keys: dict[str, Known], runs: Path) -> None:
-    """Remember those of ``keys`` that the package's file does not hold, for tables that are only read."""
-    package = read_keys()
-    own = {name: at for name, at in keys.items() if name not in package}
-    if own != {name: at for name, at in read_keys(file_of(runs)).items() if name not in package}:
-        from experiments.table_keys import write_keys
+    """Remember those of ``keys`` that the package's file does not hold, for tables that are only read.
 
-        write_keys(own, file_of(runs))
+    Those of other tables that are put down meanwhile stay.
+    """
+    package, file = read_keys(), file_of(runs)
+    own = {name: at for name, at in keys.items() if name not in package}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with taken(file.with_suffix(".lock"), PATIENCE):
+        kept = {name: at for name, at in read_keys(file).items() if name not in package}
+        if not own.items() <= kept.items():
+            from experiments.table_keys import write_keys
+
+            write_keys(kept | own, file)

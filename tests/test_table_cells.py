@@ -1,12 +1,18 @@
 """Laws of which run fills which cell: settings by key, length, seed, and what is said of the rest."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from table_records import PROTOCOL, STARTED, commit, cut_off, known, read, record, table, wanting, write
 
+from experiments import table_run_keys
 from experiments.errors import UserError
+from experiments.locks import taken
+from experiments.table_cells import Known, read_keys
+from experiments.table_run_keys import file_of, keep_keys, stored_keys
 
 
 def only(found):
@@ -201,3 +207,22 @@ def test_a_damaged_evaluation_is_named(tmp_path):
 def test_a_missing_experiment_costs_one_sentence(tmp_path):
     with pytest.raises(UserError, match="table mine: there is no experiment gan/dcgan_mnist31: did you mean gan/dcg"):
         read(tmp_path, table(rows=[{"experiment": "gan/dcgan_mnist31"}]))
+
+
+def test_keys_of_two_tables_that_are_begun_at_once_are_both_kept(tmp_path):
+    first, second = ({**stored_keys(tmp_path), f"mine/{name}": Known(name, "1")} for name in "ab")
+    keep_keys(first, tmp_path)
+    keep_keys(second, tmp_path)
+    assert {name: at.key for name, at in read_keys(file_of(tmp_path)).items()} == {"mine/a": "a", "mine/b": "b"}
+
+
+def test_keys_are_put_down_one_table_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_run_keys, "PATIENCE", 20)
+    with ThreadPoolExecutor(1) as pool:
+        keep_keys({}, tmp_path)
+        with taken(file_of(tmp_path).with_suffix(".lock")):
+            begun = pool.submit(keep_keys, {"mine/a": Known("a", "1")}, tmp_path)
+            time.sleep(0.2)
+            assert not begun.done()
+        begun.result()
+    assert "mine/a" in stored_keys(tmp_path)
