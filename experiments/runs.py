@@ -82,10 +82,9 @@ class RunDirectory:
         """Remove what was made for this run and holds nothing of others; a directory found is left alone."""
         if self.made:
             shutil.rmtree(self.path, ignore_errors=True)
-        for folder in self.made[1:]:
-            if any(folder.iterdir()):
-                return
-            folder.rmdir()
+        with suppress(OSError):  # the first that others use, or that nobody may remove, and all above it stay
+            for folder in self.made[1:]:
+                folder.rmdir()
 
 
 def goes_on(folder: Path) -> bool | None:

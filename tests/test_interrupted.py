@@ -1,7 +1,9 @@
 """Ctrl-C ends a command with exit code 130 and one sentence, a training's says how to go on, wherever it comes."""
 
+import errno
 import json
 import signal
+from pathlib import Path
 
 import pytest
 from command_line import files, fit, place, runs
@@ -56,6 +58,17 @@ def test_before_training_nothing_is_kept(capfd, monkeypatch):
     assert main(["fit", "tiny.yaml"]) == 130
     assert capfd.readouterr().err == "atelier: interrupted: training had not begun, nothing is kept.\n"
     assert files() == before
+
+
+def test_what_ended_it_is_told_where_the_folders_above_cannot_be_removed(capfd, monkeypatch):
+    def refuse(folder):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", str(folder))  # another run began there meanwhile
+
+    press(monkeypatch, "on_fit_start", 0)
+    monkeypatch.setattr(Path, "rmdir", refuse)
+    assert main(["fit", "tiny.yaml"]) == 130
+    assert capfd.readouterr().err == "atelier: interrupted: training had not begun, nothing is kept.\n"
+    assert [path.name for path in Path("runs").rglob("*")] == ["tiny"]
 
 
 def test_other_commands_say_that_they_were_interrupted(capfd, monkeypatch):
