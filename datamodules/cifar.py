@@ -87,11 +87,11 @@ class CIFAR10(CIFARDataModule):
         "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
     }
 
-    def fetch(self) -> None:
+    def fetch(self, root: Path) -> None:
         """Download the files through torchvision."""
         from torchvision import datasets
 
-        datasets.CIFAR10(str(self.root), download=True)
+        datasets.CIFAR10(str(root), download=True)
 
 
 class CIFAR100(CIFARDataModule):
@@ -120,8 +120,8 @@ class CIFAR100(CIFARDataModule):
         "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
     }
 
-    def fetch(self) -> None:
+    def fetch(self, root: Path) -> None:
         """Download the files through torchvision."""
         from torchvision import datasets
 
-        datasets.CIFAR100(str(self.root), download=True)
+        datasets.CIFAR100(str(root), download=True)

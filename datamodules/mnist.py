@@ -87,11 +87,11 @@ class MNIST(IdxDataModule):
     source = "MNIST"
     class_names = tuple("0123456789")
 
-    def fetch(self) -> None:
+    def fetch(self, root: Path) -> None:
         """Download the files through torchvision."""
         from torchvision import datasets
 
-        datasets.MNIST(str(self.root), download=True)
+        datasets.MNIST(str(root), download=True)
 
 
 class FashionMNIST(IdxDataModule):
@@ -108,11 +108,11 @@ class FashionMNIST(IdxDataModule):
         *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     )
 
-    def fetch(self) -> None:
+    def fetch(self, root: Path) -> None:
         """Download the files through torchvision."""
         from torchvision import datasets
 
-        datasets.FashionMNIST(str(self.root), download=True)
+        datasets.FashionMNIST(str(root), download=True)
 
 
 class KMNIST(IdxDataModule):
@@ -126,11 +126,11 @@ class KMNIST(IdxDataModule):
     source = "KMNIST"
     class_names = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
-    def fetch(self) -> None:
+    def fetch(self, root: Path) -> None:
         """Download the files through torchvision."""
         from torchvision import datasets
 
-        datasets.KMNIST(str(self.root), download=True)
+        datasets.KMNIST(str(root), download=True)
 
 
 def read_idx(path: Path) -> Tensor:

@@ -1,12 +1,16 @@
 """Data sets whose published files lie under one folder of the data root, where torchvision downloads them to."""
 
 import hashlib
+import shutil
 from abc import abstractmethod
+from contextlib import ExitStack, suppress
+from math import inf
 from pathlib import Path
 from typing import ClassVar
 
 from datamodules.augment import Augmentation
 from datamodules.base import ImageDataModule, data_root
+from datamodules.functional.locks import taken
 
 
 class PublishedDataModule(ImageDataModule):
@@ -41,8 +45,8 @@ class PublishedDataModule(ImageDataModule):
         self.download = download
 
     @abstractmethod
-    def fetch(self) -> None:
-        """Download the files to ``self.root``."""
+    def fetch(self, root: Path) -> None:
+        """Download the files to below ``root``, as they lie below the data root."""
 
     @property
     @abstractmethod
@@ -71,11 +75,31 @@ class PublishedDataModule(ImageDataModule):
 
     def _try_to_fetch(self) -> None:
         try:
-            self.fetch()
+            self.root.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as stack:
+                with suppress(OSError):  # a file system without locks
+                    stack.enter_context(taken(self.root / f".{self.name}.lock", patience=inf))
+                if self.absent:  # still, since another run may have been at it
+                    self._fetch_aside()
         except (OSError, RuntimeError) as error:  # torchvision's errors list every mirror on lines of their own
             raise FileNotFoundError(
                 f"{self.name} could not be downloaded: put {self.layout} into {self.root / self.folder} by hand."
             ) from error
+
+    def _fetch_aside(self) -> None:
+        """Download to a folder aside and move what is absent into its place: whatever is there is whole."""
+        aside = self.root / f".{self.name}.download"
+        shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+        aside.mkdir()
+        try:
+            self.fetch(aside)
+            for file in [path for path in (aside / self.folder).rglob("*") if path.is_file()]:
+                place = self.root / file.relative_to(aside)
+                if not place.exists():
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    file.replace(place)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def read_checked(path: Path, md5: str) -> bytes:

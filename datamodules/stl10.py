@@ -91,11 +91,11 @@ class STL10(PublishedDataModule):
         parts = (*self.parts, "test")
         return [self._path(name) for name in self.md5 if name.startswith(parts)]
 
-    def fetch(self) -> None:
+    def fetch(self, root: Path) -> None:
         """Download the files through torchvision."""
         from torchvision import datasets
 
-        datasets.STL10(str(self.root), download=True)
+        datasets.STL10(str(root), download=True)
 
     def read(self, split: str) -> ImageSet:
         """Read ``split`` ("train" or "test")."""

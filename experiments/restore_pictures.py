@@ -18,6 +18,7 @@ from torch import Tensor
 
 from datamodules.collection import SUFFIXES
 from datamodules.functional.files import replacing
+from datamodules.functional.locks import taken
 from datamodules.functional.pillow import cubic, resize_bytes
 from datamodules.image_files import source_at
 from datamodules.open_image import (
@@ -31,7 +32,6 @@ from datamodules.open_image import (
 )
 from datamodules.sources import Entry, FolderSource, Source
 from experiments.errors import UserError, memory_is_full, one_line, sentence_of
-from experiments.locks import taken
 
 Errors = tuple[type[Exception], ...]
 GREY = ("1", "L", "LA", "La")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datamodules.functional.files import replacing
+from datamodules.functional.locks import is_taken, taken
 from experiments.errors import UserError
-from experiments.locks import is_taken, taken
 
 RUN_DIR_VARIABLE = "ATELIER_RUN_DIR"  # how the other ranks' processes learn the directory that rank 0 made
 COMMANDS = "command.txt"  # is only ever added to, so that its lock can stand for the run

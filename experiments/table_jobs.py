@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from datamodules.functional.locks import take
 from experiments.catalogue import ROOT
-from experiments.locks import take
 from experiments.table_cells import Candidate, Known, Wanted, candidate
 from experiments.table_results import RUNNING, Result, read_results
 

@@ -6,8 +6,8 @@ A key that is known is read without torch; one that is not is computed before th
 from collections.abc import Iterable
 from pathlib import Path
 
+from datamodules.functional.locks import taken
 from experiments.errors import UserError
-from experiments.locks import taken
 from experiments.table_cells import Known, Wanted, read_keys
 from experiments.table_jobs import WORK
 

@@ -180,7 +180,7 @@ def test_absent_files_are_named_with_layout_source_and_key(tmp_path, cifar, thei
 
 def test_what_is_there_is_not_fetched_and_what_is_absent_is_where_asked(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(CIFAR10, "fetch", lambda self: calls.append(self.root))
+    monkeypatch.setattr(CIFAR10, "fetch", lambda self, root: calls.append(root.parent))
     with pytest.raises(FileNotFoundError, match="data_batch_1 is absent"):
         CIFAR10(root=str(tmp_path), download=True).prepare_data()
     assert calls == [tmp_path]
@@ -193,5 +193,5 @@ def test_what_is_there_is_not_fetched_and_what_is_absent_is_where_asked(monkeypa
 def test_torchvision_fetches_into_the_root(monkeypatch, tmp_path, cifar, theirs):
     calls = []
     monkeypatch.setattr(theirs, "__init__", lambda self, root, download: calls.append((root, download)))
-    cifar(root=str(tmp_path)).fetch()
+    cifar().fetch(tmp_path)
     assert calls == [(str(tmp_path), True)]

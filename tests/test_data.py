@@ -182,7 +182,7 @@ def test_absent_files_are_named_with_layout_source_and_key(tmp_path):
 
 
 def test_a_failed_download_says_what_to_put_where(tmp_path, monkeypatch):
-    def fail(self):
+    def fail(self, root):
         raise RuntimeError("Error downloading:\nTried one\nTried another\n")
 
     monkeypatch.setattr(MNIST, "fetch", fail)

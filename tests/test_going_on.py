@@ -12,15 +12,15 @@ from command_line import TINY, place, refused
 from command_line import fit as tiny
 from table_records import commit, cut_off, read, record, write
 
+from datamodules.functional.locks import is_taken, take, taken
 from experiments import train
 from experiments.cli import main
-from experiments.locks import is_taken, take, taken
 from experiments.runs import RunDirectory, goes_on, refuse_tasks
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from experiments.locks import take
+from datamodules.functional.locks import take
 assert take(Path(sys.argv[1])) is not None
 os.write(1, b"held")
 time.sleep(60)

@@ -106,7 +106,7 @@ def test_the_published_hashes_are_torchvisions():
 def test_torchvision_fetches_into_the_root(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(datasets.STL10, "__init__", lambda self, root, download: calls.append((root, download)))
-    STL10(root=str(tmp_path)).fetch()
+    STL10().fetch(tmp_path)
     assert calls == [(str(tmp_path), True)]
 
 

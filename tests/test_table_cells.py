@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from table_records import PROTOCOL, STARTED, commit, cut_off, known, read, record, table, wanting, write
 
+from datamodules.functional.locks import taken
 from experiments import table_run_keys
 from experiments.errors import UserError
-from experiments.locks import taken
 from experiments.table_cells import Known, read_keys
 from experiments.table_run_keys import file_of, keep_keys, stored_keys
 

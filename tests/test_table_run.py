@@ -14,9 +14,9 @@ import yaml
 from command_line import place, refused
 from table_records import NAME, STARTED, TABLE, cut_off, record, write
 
+from datamodules.functional.locks import take
 from experiments import table_executors, table_jobs, table_run
 from experiments.cli import main
-from experiments.locks import take
 from experiments.runs import goes_on
 from experiments.table_cells import read_keys
 from experiments.table_run_keys import stored_keys
