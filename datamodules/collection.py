@@ -21,8 +21,9 @@ from torch import Tensor
 from datamodules.array_file import is_array, read_images
 from datamodules.base import ImageSet
 from datamodules.decode import Decoding, decode_whole
+from datamodules.functional.cores import cores
 from datamodules.image_files import source_at
-from datamodules.inspection import channels_first, cores, decode_all, inspect
+from datamodules.inspection import channels_first, decode_all, inspect
 from datamodules.open_image import FORMATS, SUFFIXES, BadImageError, has_low_bytes, most_bytes, quiet_pillow
 from datamodules.report import examples
 from datamodules.sources import Fault, Source

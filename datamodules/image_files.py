@@ -17,7 +17,8 @@ from datamodules.archive import ZipSource
 from datamodules.augment import Augmentation
 from datamodules.base import ImageSet, ImageStream
 from datamodules.decode import Decoding
-from datamodules.inspection import Findings, cores, decode_all, inspect, say
+from datamodules.functional.cores import cores
+from datamodules.inspection import Findings, decode_all, inspect, say
 from datamodules.layout import Layout, mixed
 from datamodules.report import Report
 from datamodules.sources import Fault, FolderSource, Source

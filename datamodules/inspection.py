@@ -7,7 +7,6 @@ something went wrong that lies not in them.
 
 import hashlib
 import json
-import os
 import re
 import sys
 import time
@@ -186,8 +185,3 @@ class Progress:
 def say(text: str, end: str = "\n") -> None:
     """Print ``text`` once, not once a rank."""
     print(text, end=end, flush=True)
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

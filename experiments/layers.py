@@ -13,9 +13,7 @@ import yaml
 from jsonargparse import get_loader
 
 from experiments.errors import UserError, did_you_mean
-from experiments.table_file import Loader
-
-UNITS = ("g_steps", "kimg", "epochs")
+from experiments.table_file import UNITS, Loader
 
 
 def read_layer(file: Path) -> dict[str, Any]:

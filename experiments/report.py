@@ -13,6 +13,7 @@ from typing import Any
 
 from datamodules.functional.files import replacing
 from experiments.errors import UserError
+from experiments.nested import flat
 from experiments.page import charts, folded, over, page, panel, pictures, section, source, table, thinned
 from experiments.request import new_path, read_request
 from experiments.runs import RunDirectory, open_run, pictures_over_time
@@ -62,7 +63,7 @@ def written(run: RunDirectory) -> str:
         section("Pictures over time", *(panel(i, name, len(f)) for i, (name, f) in enumerate(frames.items()))),
         section("Edits", pictures(told(run.path / "edits"))),
         section("Explanations", pictures(told(run.path / "explanations"))),
-        section("Cost", table(flat({key: record.get(key) for key in ("wall_seconds", "clock", "cost", "hardware")}))),
+        section("Cost", table(known({key: record.get(key) for key in ("wall_seconds", "clock", "cost", "hardware")}))),
         section("What was run", *recipe(run, record)),
     ]
     data = {
@@ -164,24 +165,18 @@ def block(scores: Mapping[str, Any]) -> str:
         for metric in measured
     ]
     head = ["", *(f"{name}, {moment.get('kimg', 0):g} kimg" for name, moment in moments.items()), "real images"]
-    return table(lines, head) + folded("protocol", table(flat(scores.get("protocol") or {})))
+    return table(lines, head) + folded("protocol", table(known(scores.get("protocol") or {})))
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, object]]:
+def known(values: Mapping[str, Any]) -> list[tuple[str, object]]:
     """Nested values as lines; without those that are None."""
-    lines: list[tuple[str, object]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines += flat(value, f"{above}{key}.")
-        elif value is not None:
-            lines.append((f"{above}{key}", value))
-    return lines
+    return [(key, value) for key, value in flat(values) if value is not None and value != {}]
 
 
 def recipe(run: RunDirectory, record: Mapping[str, Any]) -> list[str]:
     """Command lines, commit, versions, configurations."""
     commands = run.path / "command.txt"
     typed = commands.read_text(encoding="utf-8") if commands.is_file() else ""
-    facts = table(flat({key: record.get(key) for key in ("key", "started", "code", "versions")}))
+    facts = table(known({key: record.get(key) for key in ("key", "started", "code", "versions")}))
     files = [folded(path.name, f"<pre>{escape(path.read_text(encoding='utf-8'))}</pre>") for path in run.configs]
     return [f"<pre>{escape(typed)}</pre>" if typed else "", facts, *files]

@@ -1,10 +1,11 @@
 """What may change when a run goes on: its length, the hardware, the loggers and how it is looked at. Nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from experiments.errors import UserError
 from experiments.house import SCORES
+from experiments.nested import flat
 
 MAY_CHANGE = (
     "clock",
@@ -48,12 +49,3 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             f"a resumed run keeps its model, its data and its seed, and this would change {listed}: leave it out, or"
             " start a new run"
         )
-
-
-def flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys as one path each, with their values; lists are values."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value

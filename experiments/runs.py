@@ -16,6 +16,7 @@ from experiments.errors import UserError
 
 RUN_DIR_VARIABLE = "ATELIER_RUN_DIR"  # how the other ranks' processes learn the directory that rank 0 made
 COMMANDS = "command.txt"  # is only ever added to, so that its lock can stand for the run
+DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir
 PATIENCE = 2.0  # seconds: a table that asks whether a run goes on takes a share of its lock for a moment
 
 
@@ -178,7 +179,7 @@ def open_run(path: str) -> RunDirectory:
 
 def find_runs_below(folder: Path) -> list[Path]:
     """Run directories up to three levels below ``folder``, the latest last."""
-    found = [p.parent for depth in ("*", "*/*", "*/*/*") for p in folder.glob(f"{depth}/config.yaml")]
+    found = [p.parent for depth in DEPTHS for p in folder.glob(f"{depth}/config.yaml")]
     return sorted(found, key=lambda p: p.name)
 
 

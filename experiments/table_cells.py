@@ -15,10 +15,9 @@ from typing import Any
 
 from experiments.catalogue import ROOT, find_experiment, name_of
 from experiments.errors import UserError
-from experiments.table_file import KEYS, Row, Table, read_yaml
+from experiments.table_file import KEYS, UNITS, Row, Table, read_yaml
 from experiments.table_results import RUNNING, Result
 
-UNITS = ("g_steps", "kimg", "epochs")
 COUNTERS = {"g_steps": "g_step", "kimg": "kimg"}
 ROUND = 0.01  # share by which a length may differ from what was asked for: the last round of batches is completed
 HASHED = ("model", "data", "trainer")  # parts of a YAML that a key may hang on

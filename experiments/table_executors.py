@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from datamodules.functional.cores import cores
 from experiments.errors import UserError, one_line
 from experiments.table_jobs import Cell, End, Going, Outcome, Place, attempt, begin
 
@@ -60,14 +61,6 @@ def shared_threads(jobs: int) -> dict[str, str]:
     if jobs == 1 or THREADS in os.environ:
         return {}
     return {THREADS: str(max(1, cores() // jobs))}
-
-
-def cores() -> int:
-    """Of this machine, as far as this process may use them."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
 
 
 @dataclass

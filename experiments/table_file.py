@@ -16,6 +16,7 @@ from lightning_modules.metrics.presets import PRESETS
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
 TABLES = ROOT / "tables"
 KEYS = TABLES / "keys.yaml"
+UNITS = ("g_steps", "kimg", "epochs")  # of the clock: what a length is given in
 OF = ("last", "best", "first", "floor")
 BETTER = ("lower", "higher")
 FACTS = ("experiment", "kimg", "minutes", "parameters")

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.catalogue import ROOT
-from experiments.runs import goes_on
+from experiments.runs import DEPTHS, goes_on
 from lightning_modules.metrics.protocol import FIELDS, Protocol
 
 RESULTS = ROOT / "results"
-DEPTHS = ("*", "*/*", "*/*/*")  # of run directories below runs_dir, as ``runs.find_runs_below`` looks
 EVALUATION = "evaluation"
 FINISHED, RUNNING = "finished", "running"  # as a record's status says it
 CUT_OFF = "cut off"  # that it is running, where nobody trains it any more

@@ -15,7 +15,7 @@ from experiments.catalogue import find_file
 from experiments.cpu import cpu_at_speed
 from experiments.errors import InterruptedRunError, RunError, UserError, disk_is_full, sentence_of
 from experiments.half_precision import warning
-from experiments.layers import UNITS, read_layer
+from experiments.layers import read_layer
 from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
 from experiments.request import Request, find_layers, read_request
 from experiments.resume import refuse_changes
@@ -28,6 +28,7 @@ from experiments.runs import (
     open_run,
     refuse_tasks,
 )
+from experiments.table_file import UNITS
 from experiments.weights import check_weights, has_weights, read_checkpoint
 from lightning_modules.callbacks.loggers import Run, RunLogger
 
