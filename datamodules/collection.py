@@ -4,8 +4,8 @@ They are taken exactly as they are. What would have to be changed (another size,
 refused by name unless a setting says how, since each way to change an image changes the score.
 
 A file is the picture that a viewer shows at first. Of several frames (GIF, WebP, APNG, TIFF) the first counts, and the
-others are passed over, everywhere. A set's images are turned as their EXIF orientation says; images that are compared
-one by one (``whole_images``) are not, since there a pixel is held against the pixel at its place in the other file.
+others are passed over, everywhere. A set's images are turned as their EXIF orientation says, and so are finished images
+that are compared one by one (``evaluate``). Data modules of pairs read files as they lie, as test sets are published.
 """
 
 from collections.abc import Callable, Sequence
@@ -235,8 +235,10 @@ class WholeImages:
         return self._read(self._keys[name])
 
 
-def whole_images(path: str) -> WholeImages:
-    """All images at ``path``, a place as in ``image_set``; not turned by EXIF, of several frames the first.
+def whole_images(path: str, decode: Callable[[bytes, int], np.ndarray] = decode_whole) -> WholeImages:
+    """All images at ``path``, a place as in ``image_set``, as ``decode`` gives them; of several frames the first.
+
+    Unless told otherwise they are not turned by EXIF, as ``decode_upright`` does.
 
     Raises:
         FileNotFoundError: there is nothing; ValueError: no images, two of one name; when read, a file that gives none.
@@ -251,7 +253,7 @@ def whole_images(path: str) -> WholeImages:
         if name in keys:
             raise ValueError(f"{path} holds two images of the name {name}: leave one of them there.")
         keys[name] = i
-    return WholeImages(title(path), lambda i: read_whole(source, i), keys)
+    return WholeImages(title(path), lambda i: read_whole(source, i, decode), keys)
 
 
 def read_whole(source: Source, index: int, decode: Callable[[bytes, int], np.ndarray] = decode_whole) -> Tensor:

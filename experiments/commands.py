@@ -130,7 +130,7 @@ COMMANDS = {
 
   --metrics A,B        of fid, is, classes, kid, prdc, neighbours, modes, swd, spectrum, diversity; all for all that
                        suit; psnr, ssim, ms_ssim, mae, lpips compare image with image, paired by name, and so do
-                       pixel_accuracy, class_accuracy, class_iou with label maps
+                       pixel_accuracy, class_accuracy, class_iou with label maps; files are turned by EXIF before
   --protocol NAME      measure as a published table was: studiogan-v0.4, studiogan-v0.3, mimicry, collections,
                        stylegan2-ada, clean, or atelier; says what could not be followed
   --extractor NAME     inception, one of this repository's, such as mnist-cnn, or the class_path of your own;

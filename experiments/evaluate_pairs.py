@@ -1,6 +1,7 @@
 """``atelier evaluate RESTORED TARGETS --metrics psnr,ssim``: image against image, paired by their names.
 
-Images are taken as they are, of any sizes, one pair at a time; a set's score is the mean of its images' own.
+Images are taken as they are, of any sizes, one pair at a time; a set's score is the mean of its images' own. Each is
+turned as its EXIF orientation says, as ``restore`` reads it and a viewer shows it.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from datamodules.collection import WholeImages, whole_images
+from datamodules.decode import decode_upright
 from datamodules.inspection import Progress
 from experiments.errors import UserError
 from experiments.evaluate_options import LPIPS, MEASURES, Options
@@ -29,7 +31,7 @@ def score(options: Options) -> ScoreReport:
         ValueError: two images cannot be compared; FileNotFoundError: no images, or no weights of LPIPS.
     """
     assert options.other is not None
-    restored, targets = whole_images(options.target), whole_images(options.other)
+    restored, targets = (whole_images(place, decode_upright) for place in (options.target, options.other))
     check_names(restored, targets, options.target, options.other)
     metrics, stated = made(options)
     digests, progress = (hashlib.sha256(), hashlib.sha256()), Progress(options.other, len(targets), "compared")

@@ -109,6 +109,29 @@ def test_images_of_many_sizes_and_suffixes_pair_by_name():
     assert means(evaluated("x", "y", "--metrics", "psnr")) == pytest.approx({"psnr@rgb": sum(each) / 2}, rel=1e-12)
 
 
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_an_image_lies_as_its_exif_orientation_says(tag):
+    turns = {  # how a viewer turns what is stored, EXIF 2.3
+        1: lambda x: x,
+        2: np.fliplr,
+        3: lambda x: np.rot90(x, 2),
+        4: np.flipud,
+        5: lambda x: x.swapaxes(0, 1),
+        6: lambda x: np.rot90(x, -1),
+        7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+        8: np.rot90,
+    }
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    for name, images in (("stored", TARGETS), ("shown", [np.ascontiguousarray(turns[tag](x)) for x in TARGETS])):
+        Path(name).mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(f"{name}/{i}.png", exif=exif if name == "stored" else None)
+    report = evaluated("stored", "shown", "--metrics", "mae")
+    assert means(report) == {"mae@rgb": 0}
+    assert report["of"]["restored_sha256"] == report["protocol"]["targets_sha256"]
+
+
 def test_equal_images_are_infinitely_good_and_the_json_is_strict(capsys):
     report = evaluated("targets", "targets", "--metrics", "psnr,ssim,mae")
 
