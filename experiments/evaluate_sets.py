@@ -17,11 +17,12 @@ from experiments.evaluate_options import Options
 from experiments.score_report import ScoreReport
 from lightning_modules.metrics.base import EvaluationMetric, Extractor, Images, labels_of
 from lightning_modules.metrics.evaluate import measure_images, protocol_for
-from lightning_modules.metrics.extractors import extractor_for
+from lightning_modules.metrics.extractors import Identity, extractor_for
+from lightning_modules.metrics.inception import TAPS
 from lightning_modules.metrics.inception_score import InceptionScore
 from lightning_modules.metrics.presets import TF1_BILINEAR
 from lightning_modules.metrics.protocol import INCEPTION, Protocol
-from lightning_modules.metrics.standard import metrics_named, metrics_of, standard_metrics
+from lightning_modules.metrics.standard import look_at_samples_alone, metrics_named, metrics_of, standard_metrics
 
 FILES = "as in the files"  # what a protocol says of fakes that nobody saw being made
 SHUFFLE = 2020  # torch-fidelity's seed
@@ -78,7 +79,14 @@ def shuffled(metrics: Sequence[EvaluationMetric]) -> list[EvaluationMetric]:
 
 
 def load(options: Options, otherwise: str, reference: Images, weights: str | None = None) -> Extractor:
-    """The extractor that is asked for, or the one ``otherwise`` with ``weights``."""
+    """The extractor that is asked for, or the one ``otherwise`` with ``weights``.
+
+    ``identity`` instead of Inception where nobody speaks of an extractor and the metrics look at the samples alone: no
+    weights are asked for that no score hangs on.
+    """
+    said = options.extractor or options.weights or options.preset or "extractor" in options.said
+    if not said and otherwise in TAPS and look_at_samples_alone(options.metrics):
+        otherwise, weights = Identity.name, None
     name = options.extractor or otherwise
     weights = options.weights or (weights if name == otherwise else None)
     resize = TF1_BILINEAR if options.preset is None else str(options.preset.fields.get("resize", TF1_BILINEAR))

@@ -81,6 +81,11 @@ def metrics_named(
     return [fixed.get(kind) or kind() for kind in (NAMED[name] for name in names)]
 
 
+def look_at_samples_alone(names: Sequence[str]) -> bool:
+    """Whether the metrics of ``names``, as in ``metrics_named``, ask nothing of any extractor."""
+    return bool(names) and ALL not in names and not any(NAMED[name].needs for name in names)
+
+
 def _suits(metric: EvaluationMetric, shape: Sequence[int], count: int) -> bool:
     try:
         metric.check(shape)
