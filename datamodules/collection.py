@@ -9,7 +9,8 @@ that are compared one by one (``evaluate``). Data modules of pairs read files as
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from datamodules.decode import Decoding, decode_whole
 from datamodules.functional.cores import cores
 from datamodules.image_files import source_at
 from datamodules.inspection import channels_first, decode_all, inspect
-from datamodules.open_image import FORMATS, SUFFIXES, BadImageError, has_low_bytes, most_bytes, quiet_pillow
+from datamodules.open_image import FORMATS, SUFFIXES, BadImageError, has_low_bytes, most_bytes, opened, quiet_pillow
 from datamodules.report import examples
 from datamodules.sources import Fault, Source
 from datamodules.stream import ItemSet
@@ -33,6 +34,7 @@ from datamodules.workers import FileSet
 SPLIT = "all"
 IN_MEMORY = 2**31  # bytes of a set that is decoded once; larger ones are decoded whenever they are asked for
 MOST_THREADS = 8
+SHOWN = 5  # faulty files that are named
 LARGEST_SIZE = 2**14  # px
 GREY = ("1", "L", "LA")  # Pillow's modes of 8 bits or fewer
 COLOUR = ("P", "PA", "RGB", "RGBA")
@@ -146,14 +148,34 @@ def _files(path: str, change: Change) -> ItemSet:
         images, found = None, inspect(source, files, decode, threads)
     faults = [Fault(source.entries[i].name, why) for i, why in sorted(found.faults.items())]
     if faults:
+        options = _options(source, sorted(found.faults)[:SHOWN], decode)
         raise ValueError(
             f"{path}: {len(faults):,} of {len(files):,} files do not fit or give no image, such as"
-            f" {examples(faults)}: mend or remove them, or give --size, --channels or --background to change them."
+            f" {examples(faults, SHOWN)}: mend or remove them"
+            + (f", or give {' and '.join(options)} to change them." if options else ".")
         )
     labels = torch.zeros(len(files), dtype=torch.int64)
     if images is not None:
         return ImageSet(title(path), SPLIT, images, labels)
     return FileSet(title(path), SPLIT, source, files, labels, decode, threads)
+
+
+def _options(source: Source, faulty: Sequence[int], decode: Alike) -> list[str]:
+    """The options that are not given and without which some of the files ``faulty`` is refused; none of a file that
+    no option mends."""
+    given = asdict(decode.change)
+    every = {"size": decode.size, "channels": decode.channels, "background": decode.background}
+    needed: set[str] = set()
+    most = decode.max_bytes
+    for number in faulty:
+        with suppress(BadImageError), quiet_pillow(), opened(source.read(number, most), decode.max_pixels) as image:
+            replace(decode, change=Change(**every)).check(image)
+            for name in every:
+                try:
+                    replace(decode, change=Change(**{**every, name: None})).check(image)
+                except BadImageError:
+                    needed.add(name)
+    return [f"--{name}" for name in every if name in needed and given[name] is None]
 
 
 def _images_below(source: Source, below: str, path: str) -> list[int]:
@@ -186,7 +208,7 @@ def _source(path: str) -> tuple[Source, str]:
     return source_at([whole], "give a folder, a .zip archive, or a .npy, .npz or .pt file of images."), ""
 
 
-def _decoding(source: Source, files: Sequence[int], change: Change) -> Decoding:
+def _decoding(source: Source, files: Sequence[int], change: Change) -> Alike:
     """As ``change`` says; the rest as the first file that is an image has it."""
     side, channels = _form(source, files)
     ground = Decoding.background if change.background is None else change.background
