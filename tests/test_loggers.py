@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from experiments import compare_runs
 from experiments.cli import main
 from experiments.runs import RunDirectory
 from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
-from lightning_modules.callbacks.loggers import JsonlLogger, Run
+from lightning_modules.callbacks.loggers import AtelierWandbLogger, JsonlLogger, Run
 from lightning_modules.callbacks.wandb_identity import wandb_key_configured
 
 pytestmark = pytest.mark.usefixtures(place.__name__)
@@ -42,6 +43,15 @@ def test_wandb_stays_inside_the_run_and_knows_the_configuration(monkeypatch):
 
 WANDB = "lightning_modules.callbacks.loggers.AtelierWandbLogger"
 BOTH = ["--trainer.logger", f"[{{class_path: {WANDB}, init_args: {{artifacts: true}}}}]"]
+
+
+def test_the_line_that_sends_an_offline_run_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    logger = AtelierWandbLogger(mode="offline")
+    for name in ("runs/a", "mein Projekt ü/it's $HOME"):
+        logger._staged = tmp_path / name
+        [line] = logger.summary()
+        assert shlex.split(line.removeprefix("Weights & Biases: ")) == ["wandb", "sync", name]
 
 
 def test_an_offline_run_is_read_back(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, TextIO
 
 import numpy as np
@@ -228,7 +229,7 @@ class AtelierWandbLogger(RunLogger, WandbLogger):
 
     def summary(self) -> list[str]:
         """How an offline run is sent."""
-        return [] if self._staged is None else [f"Weights & Biases: wandb sync {os.path.relpath(self._staged)}"]
+        return [] if self._staged is None else [f"Weights & Biases: wandb sync {quote(os.path.relpath(self._staged))}"]
 
     def _add_scores(self) -> None:
         """A line for each score: first, best and last value, what real images score, by which protocol."""
