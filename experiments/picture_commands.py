@@ -64,6 +64,8 @@ PICTURES = {
   --tiled WxH          one whose borders go on, of at least this size
   --morph WxH          one that becomes another from left to right
   --class K            of one class, where the generator knows classes
+  --truncation PSI     of a StyleGAN: w at PSI of its way from the mean w, 0 the mean (as in the configuration);
+                       a sheet of several is edit RUN_DIR truncate
   --seed N             of the noise (0)
   --ckpt last|best     which checkpoint of a run directory (last)
   --out DIR            where to write (RUN_DIR/generated)""",

@@ -11,17 +11,18 @@ from datamodules.functional.files import replacing
 from experiments.errors import UserError
 from experiments.lightning_cli import hush_lightning
 from experiments.look import Subject, bare_module, find_subject
-from experiments.request import Request, new_path, number, out_folder, read_request, sides
+from experiments.request import Request, new_path, number, out_folder, read_request, real, sides
 from experiments.train import show
 from experiments.weights import load_weights
 from lightning_modules.callbacks.pictures import grid, save_png, to_pil
 from lightning_modules.generative import GenerativeModule
 from lightning_modules.networks.latents import Latent
+from lightning_modules.networks.mapping import MappedGenerator
 from lightning_modules.texture import TextureGAN
 
 TEXTURES = ("--size", "--tiled", "--morph")
 KINDS = ("--count", "--interpolate", *TEXTURES)  # of pictures, a grid unless one is given
-OPTIONS = (*KINDS, "--class", "--seed", "--ckpt", "--out")
+OPTIONS = (*KINDS, "--class", "--truncation", "--seed", "--ckpt", "--out")
 GRID = 64
 WALKS = 9  # latent walks side by side in one animation
 STEPS = 16  # frames between two latents
@@ -45,8 +46,11 @@ def sample(argv: Sequence[str]) -> int:
     subject = find_subject(request, "sample")
     module, step = load_generator(subject)
     classes = labels(module, numbers["--class"])
+    share = request.own.get("--truncation")
+    psi = None if share is None else truncate(module, real(share, "--truncation"))
     seed = numbers["--seed"] or 0
     name = f"step{step}-seed{seed}" + (f"-class{numbers['--class']}" if classes is not None else "")
+    name += f"-psi{psi:g}" if psi is not None else ""
     if subject.checkpoint.stem not in ("last", "best"):
         name = f"{subject.checkpoint.stem}-{name}"
     own = home(subject) / "generated"  # where the same call writes the same picture again
@@ -102,6 +106,21 @@ def labels(module: GenerativeModule, wanted: int | None) -> Tensor | None:
     if wanted >= known:
         raise UserError(f"this generator knows the classes 0 to {known - 1}, not {wanted}")
     return torch.tensor([wanted], device=module.device)
+
+
+def truncate(module: GenerativeModule, psi: float) -> float:
+    """Have w drawn towards the mean w, to ``psi`` of the way from it, in all pictures that follow; ``psi`` again.
+
+    Raises:
+        UserError: the generator has no w, or none whose mean it keeps.
+    """
+    G = module.evaluated_generator
+    if not isinstance(G, MappedGenerator) or G.mapping.decay is None:
+        raise UserError(
+            "--truncation: this generator keeps no mean w: leave it out, or see atelier edit RUN_DIR truncate"
+        )
+    G.truncation = psi
+    return psi
 
 
 def draw(module: GenerativeModule, n: int, y: Tensor | None) -> Tensor:

@@ -69,6 +69,28 @@ def test_every_tool_writes_a_sheet_and_its_numbers() -> None:
         assert edited(folder, "invert", "--image", "x.png", *more)[0] == sides(1, 2)
 
 
+def test_sample_draws_w_towards_its_mean(capfd) -> None:
+    folder = styled()
+
+    def grid(*options: str) -> np.ndarray:
+        capfd.readouterr()
+        assert main(["sample", folder, *options]) == 0
+        with Image.open(capfd.readouterr().out.strip()) as picture:
+            return np.asarray(picture)[2:-2, 2:-2].reshape(-1)
+
+    def spread(psi: str) -> float:
+        capfd.readouterr()
+        assert main(["sample", folder, "--truncation", psi, "--count", "6", "--out", psi]) == 0
+        images = np.stack([np.asarray(Image.open(file)) for file in sorted(Path(psi).glob(f"*-psi{psi}-*.png"))])
+        return float(images.astype(float).std(0).mean())
+
+    assert (grid("--truncation", "1") == grid()).all()
+    assert (grid("--truncation", "0.5") != grid()).any()
+    assert spread("0") < spread("0.5") < spread("1")  # at 0 the synthesis' own noise is left
+    assert "--truncation expects numbers of 0 or more, got 'x'" in refused(capfd, "sample", folder, "--truncation", "x")
+    assert "keeps no mean w" in refused(capfd, "sample", plain(), "--truncation", "0.5")
+
+
 def test_a_way_as_an_animation_goes_there_and_back() -> None:
     assert main(["edit", plain(), "between", "--columns", "5", "--count", "4", "--out", "way.webp"]) == 0
     with Image.open("way.webp") as animation:
