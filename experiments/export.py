@@ -1,7 +1,8 @@
 """``atelier export``: the evaluated network of a run as files that need neither the run nor its data.
 
 A folder with ``model.safetensors`` (the weights in full precision, averaged ones where the run averages), ``card.json``
-(what they are: experiment, network by class_path, shapes, hashes, scores with their protocol, versions) and, where its
+(what they are: experiment, network by class_path, shapes, how z is drawn, hashes, scores with their protocol, versions)
+and, where its
 packages are installed, ``model.onnx`` with a free batch size. ``load_export`` is the way back, tried before anything is
 written. Feature extractors, in half precision, are ``experiments/ship.py``'s.
 """
@@ -12,6 +13,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from lightning_modules.callbacks.surroundings import PACKAGES, installed, source
 from lightning_modules.contract import StatesItsData
 from lightning_modules.evaluating import evaluating
 from lightning_modules.generative import GenerativeModule
-from lightning_modules.networks.base import Network
+from lightning_modules.networks.base import Generator, Network
 from lightning_modules.restoring import Restoring
 
 SCHEMA = 1
@@ -119,7 +121,7 @@ def contents(
         "counters": {"d_step": checkpoint["global_step"], **checkpoint["counters"]},
         "weights": {"file": WEIGHTS, "which": module.weights_name, "sha256": sha256(weights)},
         "network": {**recipe(subject.cli.resolved["model"], network, inputs), "parameters": count(network)},
-        "inputs": {name: shape_of(v) if isinstance(v, Tensor) else v for name, v in inputs.items()},
+        "inputs": stated(module, inputs),
         "output": {"name": "x" if makes_images else "logits", **shape_of(output)},
         "value_range": module.value_range,
         "scores": list(scores(checkpoint)),
@@ -142,6 +144,29 @@ def sha256(content: bytes) -> str:
 def shape_of(value: Tensor) -> dict[str, Any]:
     """Type and shape of a batch, its size left open."""
     return {"dtype": str(value.dtype).removeprefix("torch."), "shape": ["N", *value.shape[1:]]}
+
+
+def stated(module: AtelierModule, inputs: Inputs) -> dict[str, Any]:
+    """What is said of each of ``inputs``; of a generator's also how z is drawn, and from how many classes y is."""
+    said = {name: shape_of(value) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    if isinstance(module, GenerativeModule):
+        said["z"]["distribution"] = distribution(module)
+        if "y" in said:
+            said["y"]["classes"] = module.G.num_classes  # 0 to that number, exclusive
+    return said
+
+
+def distribution(module: GenerativeModule) -> dict[str, Any]:
+    """class_path and init_args of the ``Latent`` that z is drawn from; or what draws it where that does not."""
+    drawing = type(module).sample_z
+    if drawing is GenerativeModule.sample_z:
+        drawing = type(module.G).sample_z
+        if drawing is Generator.sample_z:
+            latent = module.G.latent
+            settings = {name: vars(latent)[name] for name in signature(type(latent)).parameters if name in vars(latent)}
+            plain = {name: v if isinstance(v, str | int | float | None) else str(v) for name, v in settings.items()}
+            return {"class_path": f"{type(latent).__module__}.{type(latent).__qualname__}", "init_args": plain}
+    return {"drawn_by": f"{drawing.__module__}.{drawing.__qualname__}"}
 
 
 def examples(module: AtelierModule, data: L.LightningDataModule) -> Inputs:

@@ -121,13 +121,34 @@ def test_the_card_says_what_the_files_are():
     assert card["network"]["class_path"] == "lightning_modules.networks.dcgan.DCGANGenerator"
     assert card["network"]["init_args"]["width"] == 4
     assert card["network"]["parameters"] == sum(p.numel() for p in module_of(run).G.parameters())
-    assert card["inputs"] == {"z": {"dtype": "float32", "shape": ["N", 4]}}
+    normal = {"class_path": "lightning_modules.networks.latents.Gaussian", "init_args": {}}
+    assert card["inputs"] == {"z": {"dtype": "float32", "shape": ["N", 4], "distribution": normal}}
     assert card["output"] == {"name": "x", "dtype": "float32", "shape": ["N", 1, 8, 8]}
     assert card["weights"]["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert card["versions"]["torch"] == torch.__version__.split("+")[0]
     assert card["scores"] == []
     assert str(Path.cwd()) not in json.dumps(card)
     assert "onnx" not in card
+
+
+def test_the_card_says_how_z_is_drawn():
+    latent = {"class_path": "lightning_modules.networks.latents.Clustered", "init_args": {"modes": 2, "deviation": 0.3}}
+    run = fit("--model.generator.latent", json.dumps(latent))
+    _, card = load_export(exported(run, "--onnx", "no"))
+    assert card["inputs"]["z"]["distribution"] == latent
+    module = module_of(run)
+
+    class Fitted(GAN):
+        def sample_z(self, n: int) -> Tensor:
+            return torch.ones(n, 4)
+
+    class Seeded(DCGANGenerator):
+        def sample_z(self, n: int) -> Tensor:
+            return torch.zeros(n, 4)
+
+    own = {Fitted.sample_z: Fitted(module.G, module.D), Seeded.sample_z: GAN(Seeded(8, 1, z_dim=4, width=4), module.D)}
+    for drawing, other in own.items():  # whose latent says nothing of how they draw
+        assert exporting.distribution(other) == {"drawn_by": f"{__name__}.{drawing.__qualname__}"}
 
 
 def test_a_classifier_is_exported_with_its_scores_and_their_protocol():
@@ -151,7 +172,7 @@ def test_a_conditional_generator_takes_its_classes():
     run = fit("--model.generator", path, "--model.generator.size", "8", "--model.generator.channels", "1")
     network, card = load_export(exported(run, "--onnx", "no"))
     assert card["network"]["class_path"] == path
-    assert card["inputs"]["y"] == {"dtype": "int64", "shape": ["N"]}
+    assert card["inputs"]["y"] == {"dtype": "int64", "shape": ["N"], "classes": 10}
     z, y = torch.randn(3, 4), torch.tensor([0, 1, 2])
     assert torch.equal(to_uint8(network(z, y)), module_of(run).generate_image(z, y))
 
