@@ -38,8 +38,15 @@ def refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Compare a stored configuration with the one asked for.
 
     Raises:
-        UserError: something else changed; every such key is listed.
+        UserError: something else changed, where every such key is listed; or a score that the run has would be gone,
+            and all that it had measured with it.
     """
+    gone = [name for name in SCORES if old.get(name) is not None and new.get(name) is None]
+    if gone:
+        raise UserError(
+            f"a resumed run keeps its scores, and this would end {', '.join(gone)}: leave that as it is, only a new run"
+            " can do without"
+        )
     before, after = dict(flat(old)), dict(flat(new))
     changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
     refused = [key for key in changed if not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)]

@@ -15,6 +15,9 @@ from table_records import commit, cut_off, read, record, write
 from datamodules.functional.locks import is_taken, take, taken
 from experiments import train
 from experiments.cli import main
+from experiments.errors import UserError
+from experiments.house import SCORES
+from experiments.resume import refuse_changes
 from experiments.runs import RunDirectory, goes_on, refuse_tasks
 
 HOLDER = """
@@ -129,11 +132,40 @@ def test_training_needs_no_locks(monkeypatch):
     assert goes_on(run) is None
 
 
+def scored() -> Path:
+    """A run of the tiny experiment that is measured."""
+    text = TINY.replace("size: 8,", "size: 32,").replace("evaluation: null", "evaluation: {extractor: digits-cnn}")
+    Path("tiny.yaml").write_text(text)
+    return tiny("--evaluation.fakes", "20", "--checkpoint.monitor", "val/fid@digits-cnn")
+
+
+@pytest.mark.usefixtures(place.__name__)
+def test_a_run_that_goes_on_keeps_what_it_measured(capfd):
+    run = scored()
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    Path("blind.yaml").write_text("evaluation: null")
+    capfd.readouterr()
+    for change in (["--evaluation", "null"], ["--config", "blind.yaml"]):
+        said = refused(capfd, "fit", "--resume", str(run), "--clock.g_steps", "6", *change)
+        assert said == (
+            "a resumed run keeps its scores, and this would end evaluation: leave that as it is, only a new run can do"
+            " without."
+        )
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_a_run_that_goes_on_may_be_measured_by_more_and_otherwise_but_not_by_less(name):
+    with_it, without = {name: {"batch": 1}, "seed": 0}, {name: None, "seed": 0}
+    for old, new in ((without, with_it), (without, without), (with_it, with_it), (with_it, {**with_it, name: {}})):
+        refuse_changes(old, new)
+    with pytest.raises(UserError, match=f"would end {name}: "):
+        refuse_changes(with_it, without)
+
+
 @pytest.mark.usefixtures(place.__name__)
 def test_a_kill_after_the_last_checkpoint_leaves_nothing_undone():
-    scored = TINY.replace("size: 8,", "size: 32,").replace("evaluation: null", "evaluation: {extractor: digits-cnn}")
-    Path("tiny.yaml").write_text(scored)
-    run = tiny("--evaluation.fakes", "20", "--checkpoint.monitor", "val/fid@digits-cnn")
+    run = scored()
     whole = json.loads((run / "record.json").read_text())
     assert whole["status"] == "finished"
     assert len(whole["scores"][0]["history"]) == 3
