@@ -14,6 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from datamodules.functional.devices import check_device
 from datamodules.functional.keys import key, seed_streams
 from datamodules.sampler import IndexSampler
 
@@ -162,7 +163,7 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
             raise ValueError(
                 f"val_images is {val_images}: set data.init_args.val_images to 1 or more, or to null for all."
             )
-        _check_device(device)
+        check_device(device)
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
@@ -229,11 +230,18 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
         self.reference("train")
 
     def state_dict(self) -> dict[str, int]:
-        """The position alone: batches fetched ahead of training do not count."""
-        return {"consumed_images": self.consumed_images}
+        """The position (batches fetched ahead of training do not count), and the number of items that it is one of."""
+        return {"consumed_images": self.consumed_images, "training_images": self.images_per_epoch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue the stream where ``state_dict`` stopped, whatever batch size and ranks led there."""
+        """Continue where ``state_dict`` stopped, whatever batch size and ranks; ValueError where items came or went."""
+        now = self.images_per_epoch
+        then = state_dict.get("training_images", now)  # older checkpoints do not say it
+        if then != now and (self.trainer is None or self.trainer.training):  # a test looks at what data it likes
+            raise ValueError(
+                f"the run was trained on {then:,} images, there are {now:,} now: put the files back, or begin a new run"
+                " with model.init_args.init_from"
+            )
         self._start, self._batches_at_start = state_dict["consumed_images"], None
 
     def train_dataloader(self) -> TrainLoader:
@@ -289,12 +297,3 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
 
 
 _AUGMENTATION = int.from_bytes(b"augment")
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ValueError(f"device is {device!r}: set data.init_args.device to cpu or cuda.") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r} but no GPU is here: set data.init_args.device to cpu.")

@@ -178,6 +178,24 @@ def test_another_batch_size_continues_at_the_same_image(whole):
     assert consumed("final.ckpt") == 6 * BATCH + 6 * 8
 
 
+def test_a_fit_goes_on_with_as_many_images_as_before(whole, monkeypatch):
+    module, folder = whole
+    state = torch.load(folder / "batch-20.ckpt", weights_only=True)
+    assert state["Numbered"] == {"consumed_images": 20 * BATCH, "training_images": 31}
+    del state["Numbered"]["training_images"]
+    torch.save(state, "old.ckpt")  # as they were before they said it
+    resumed, _ = fit(24, ckpt="old.ckpt")
+    assert resumed.seen == module.seen[20:]
+    monkeypatch.setattr(Numbered, "images_per_epoch", 29)
+    said = "the run was trained on 31 images, there are 29 now: put the files back, or begin a new run"
+    with pytest.raises(ValueError, match=said):
+        fit(24, ckpt=folder / "batch-20.ckpt")
+    fit(21, ckpt="old.ckpt")
+    L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False).validate(
+        Recorder(), datamodule=Numbered(batch_size=BATCH), ckpt_path=folder / "batch-20.ckpt", verbose=False
+    )
+
+
 def test_overfitting_repeats_the_same_batches():
     module, _ = fit(6, overfit_batches=2, val_check_interval=1.0, check_val_every_n_epoch=1)
     assert module.seen[0] != module.seen[1]

@@ -80,7 +80,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path, set
     assert {"state_dict", "optimizer_states", "counters", "Digits", "callbacks"} <= expected.keys()
     for name in expected:
         assert same(found[name], expected[name]), name
-    assert expected["Digits"] == {"consumed_images": STEPS * 100}
+    assert expected["Digits"] == {"consumed_images": STEPS * 100, "training_images": 1437}
     assert [expected["counters"][name] for name in ("images_seen", "g_step")] == [
         STEPS * 100,
         STEPS // whole.n_critic * whole.n_gen,

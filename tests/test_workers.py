@@ -104,7 +104,8 @@ def test_a_resumed_run_sees_the_tail_of_the_stream(photos, whole, point):
 
 def test_a_run_of_workers_may_be_resumed_twice(photos, whole):
     first, _ = fit_recorder(7, data=data_of(photos))
-    assert torch.load("final.ckpt", weights_only=True)["Folder"] == {"consumed_images": 7 * BATCH}
+    state = torch.load("final.ckpt", weights_only=True)["Folder"]
+    assert state == {"consumed_images": 7 * BATCH, "training_images": len(data_of(photos).reference("train"))}
     second, _ = fit_recorder(15, ckpt="final.ckpt", data=data_of(photos))
     third, _ = fit_recorder(24, ckpt="final.ckpt", data=data_of(photos, workers=1))
     assert equal(first.pixels + second.pixels + third.pixels, whole[0].pixels)
