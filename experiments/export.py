@@ -148,7 +148,9 @@ def shape_of(value: Tensor) -> dict[str, Any]:
 
 def stated(module: AtelierModule, inputs: Inputs) -> dict[str, Any]:
     """What is said of each of ``inputs``; of a generator's also how z is drawn, and from how many classes y is."""
-    said = {name: shape_of(value) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    said: dict[str, Any] = {
+        name: shape_of(value) if isinstance(value, Tensor) else value for name, value in inputs.items()
+    }
     if isinstance(module, GenerativeModule):
         said["z"]["distribution"] = distribution(module)
         if "y" in said:
@@ -158,7 +160,7 @@ def stated(module: AtelierModule, inputs: Inputs) -> dict[str, Any]:
 
 def distribution(module: GenerativeModule) -> dict[str, Any]:
     """class_path and init_args of the ``Latent`` that z is drawn from; or what draws it where that does not."""
-    drawing = type(module).sample_z
+    drawing: Any = type(module).sample_z
     if drawing is GenerativeModule.sample_z:
         drawing = type(module.G).sample_z
         if drawing is Generator.sample_z:
