@@ -5,6 +5,7 @@ a relativistic loss asks for reals in G's step they are those of D's last step.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from lightning_modules.adversarial import AdversarialModule, Terms
 from lightning_modules.contract import StatesItsData
+from lightning_modules.evaluating import evaluating
 from lightning_modules.judged import JudgedModule
 from lightning_modules.losses.adversarial import AdversarialLoss
 from lightning_modules.networks.base import Discriminator, Generator
@@ -62,9 +64,31 @@ class GAN(AdversarialModule, JudgedModule):
         self._shared: Made | None = None  # the fakes of this step, from the first player's update to the second's
 
     def check_data(self, data: StatesItsData) -> None:
-        """The base's; D's classes too."""
+        """The base's; D's classes too, and whether it can judge such samples."""
         super().check_data(data)
         self.check_classes(self.D.num_classes, data)
+        self.check_judge(tuple(data.out_shape))
+
+    def check_judge(self, shape: tuple[int, ...]) -> None:
+        """Ask D once, in evaluation mode; raise ValueError where samples of ``shape`` are none for it."""
+        packs = prod(net.pack_size for net in self.D.modules() if isinstance(net, Discriminator))
+        x, y = torch.zeros(packs, *shape, device=self.device), torch.zeros(packs, dtype=torch.long, device=self.device)
+        said = f"model.init_args.discriminator: {type(self.D).__name__} "
+        advice = "set its size and channels (or its inner network's) to those of the data, with what is put beside them"
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), evaluating(self):
+            reals = self.reals(x)
+            try:
+                logits = self.ask(reals, y).logits
+            except RuntimeError as error:
+                raise ValueError(
+                    f"{said}cannot judge samples of shape {shape}, which the data module gives: {advice} ({error})"
+                ) from error
+        if logits.ndim == 0 or len(logits) != 1:
+            raise ValueError(
+                f"{said}gives logits of shape {tuple(logits.shape)} for {packs} of the data's samples of shape {shape},"
+                f" where [1] or patches [1, h, w] belong: {advice}"
+            )
 
     def update_discriminator(self, batch: Sequence[Tensor]) -> None:
         """The base's, on fakes that G's update will judge again where they are shared: G still learns here."""
@@ -87,6 +111,10 @@ class GAN(AdversarialModule, JudgedModule):
         made = self._shared or self.make_fakes(y_fake)
         self._shared = made if self.simultaneous else None
         return self.g_terms(x, made.images, y, y_fake, made)
+
+    def reals(self, x: Tensor) -> Tensor:
+        """What D judges of the reals ``x`` [N, ...]: them."""
+        return x
 
     def make_fakes(self, y: Tensor) -> Made:
         """G's samples of fresh noise for the labels ``y`` [N]."""

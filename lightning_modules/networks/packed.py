@@ -31,6 +31,7 @@ class Packed(Discriminator):
         if discriminator.num_classes is not None:
             raise ValueError("Packed: a pack has no label of its own: put the ConcatDiscriminator around Packed")
         self.discriminator, self.m = discriminator, m
+        self.pack_size = m
 
     @property
     def blocks(self) -> nn.Sequential:  # type: ignore[override]  # registered once, by the inner one

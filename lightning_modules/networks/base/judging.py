@@ -28,6 +28,7 @@ class Discriminator(Network):
     head: nn.Conv2d | nn.Linear  # from the features to one logit
     blocks_take_images: bool = True  # single ones, without their condition
     num_classes: int | None = None
+    pack_size: int = 1  # samples that it takes together for one logit
     image_shape: tuple[int, int, int] | None = None  # (C, H, W) of the images it judges, where they are of one size
 
     @abstractmethod
