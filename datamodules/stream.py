@@ -14,6 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from datamodules.endless import check_end
 from datamodules.functional.devices import check_device
 from datamodules.functional.keys import key, seed_streams
 from datamodules.sampler import IndexSampler
@@ -245,7 +246,13 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
         self._start, self._batches_at_start = state_dict["consumed_images"], None
 
     def train_dataloader(self) -> TrainLoader:
-        """Endless batches from where the stream stands."""
+        """Endless batches from where the stream stands.
+
+        Raises:
+            ValueError: the trainer waits for the end of an epoch, which never comes.
+        """
+        if self.trainer is not None:
+            check_end(self.trainer)
         self._start, self._batches_at_start = self.consumed_images, self.batches_processed
         train = self.reference("train")
         sampler = IndexSampler(len(train), self.batch_size, self.seed, self.rank, self.world)

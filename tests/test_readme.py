@@ -53,6 +53,14 @@ def test_the_example_yaml_builds(tmp_path):
     assert type(cli.model).__name__ == "GAN"
 
 
+def test_the_example_from_python_trains():
+    (example,) = [block for kind, block in BLOCKS if kind == "python"]
+    said: dict = {}
+    exec(example, said)
+    assert said["module"].g_step == 20
+    assert said["images"].shape == (16, 1, 8, 8)
+
+
 def test_every_picture_is_there_and_lies_beside_a_record():
     pictures = re.findall(r'(?:src="|\]\()(experiments/results/[^")]+\.(?:png|jpg))', README)
     assert len(pictures) > 8
