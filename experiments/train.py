@@ -30,7 +30,10 @@ from experiments.runs import (
 )
 from experiments.table_file import UNITS
 from experiments.weights import check_weights, has_weights, read_checkpoint
+from lightning_modules.adversarial import TwoPlayerModule
+from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.loggers import Run, RunLogger
+from lightning_modules.losses.terms import ContractError
 
 
 @dataclass
@@ -92,15 +95,29 @@ def sound(request: Request) -> AtelierCLI:
     """The experiment that ``request`` asks to train, parsed and built.
 
     Raises:
-        UserError: it cannot be, it has nothing to train, or no length.
+        UserError: it cannot be, it is no family, it has nothing to train, or no length.
     """
     cli = parse(request, "fit")
     cli.build()
+    check_family(cli.model)
     if not has_weights(cli.model):
         raise UserError(f"{cli.config.experiment} has no weights to train: `atelier test` measures it as it is")
     if cli.config.clock is None:
         raise UserError("this experiment has no length: give clock.g_steps, clock.kimg or clock.epochs")
     return cli
+
+
+def check_family(model: L.LightningModule) -> None:
+    """Raise UserError where ``model`` lacks what training asks of it."""
+    name = type(model).__name__
+    if not isinstance(model, AtelierModule):
+        raise UserError(
+            f"model.class_path: {name} is no AtelierModule, whose steps are counted here: derive it from"
+            " AdversarialModule, JudgedModule or ReconstructionModule (CONTRIBUTING.md, Add a family)"
+        )
+    missing = [loss for loss in ("d_loss", "g_loss") if not hasattr(model, loss)]
+    if isinstance(model, TwoPlayerModule) and missing:
+        raise UserError(f"model.class_path: {name} has no {missing[0]}: give it one, (*batch) -> dict of scalars")
 
 
 def parse(request: Request, command: str) -> AtelierCLI:
@@ -151,6 +168,8 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
             say(slow)
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint)
     except BaseException as error:
+        if isinstance(error, ContractError):  # of the first steps: there is nothing to keep
+            opening.begun = False
         if not opening.begun:
             run.discard()
         said = translated(error, opening, run)

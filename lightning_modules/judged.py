@@ -87,6 +87,12 @@ class JudgedModule(TwoPlayerModule):
         if annealing is not None:
             self.check_annealing(annealing)
 
+    def maker(self, term: str) -> object:
+        """The loss, penalty, regulariser or other part whose ``term`` it is, else this family."""
+        named = [*self.penalties, *self.regularisers, *self.d_weight_terms, *self.g_weight_terms]
+        named += [] if self.classification is None else [self.classification]
+        return {"adv": self.loss, **{part.name: part for part in named}}.get(term.partition("/")[2], self)
+
     @property
     def judgements(self) -> int:
         """How often D judges each real of a batch in a step."""

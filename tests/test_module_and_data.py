@@ -1,11 +1,16 @@
 """What does not fit together is said before the first step, in one sentence."""
 
+from typing import Any
+
 import lightning as L
 import pytest
 import torch
+from torch import Tensor
 from toys import mlps
 
 from datamodules.digits import Digits
+from lightning_modules import adversarial
+from lightning_modules.callbacks.clock import Clock
 from lightning_modules.classifier import Classifier
 from lightning_modules.gan import GAN
 from lightning_modules.latent_cycle import LatentCycle
@@ -19,9 +24,13 @@ from lightning_modules.networks.mlp import MLPGenerator
 from lightning_modules.networks.packed import Packed
 
 
+def quiet(**settings: Any) -> L.Trainer:
+    still = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    return L.Trainer(accelerator="cpu", **still, **settings)
+
+
 def refuse(module: L.LightningModule, said: str, size: int = 8, **settings: object) -> None:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "accelerator": "cpu"}
-    trainer = L.Trainer(max_steps=1, num_sanity_val_steps=0, **quiet, **settings)  # type: ignore[arg-type]
+    trainer = quiet(max_steps=2, **settings)
     with pytest.raises(ValueError, match=said):
         trainer.fit(module, datamodule=Digits(size=size, batch_size=4))
 
@@ -59,7 +68,11 @@ def narrow(channels: int = 1) -> DCGANDiscriminator:
 @pytest.mark.parametrize(
     ("size", "D", "said"),
     [
-        (8, DCGANDiscriminator(8, 3, 2), r"DCGANDiscriminator cannot judge samples of shape \(1, 8, 8\).*size and channels"),
+        (
+            8,
+            DCGANDiscriminator(8, 3, 2),
+            r"DCGANDiscriminator cannot judge samples of shape \(1, 8, 8\).*size and channels",
+        ),
         (8, DCGANDiscriminator(16, 1, 2), r"DCGANDiscriminator cannot judge samples of shape \(1, 8, 8\)"),
         (16, narrow(), r"logits of shape \(25,\) for 1 of the data's samples"),
         (8, ConcatDiscriminator(narrow()), r"ConcatDiscriminator cannot judge.* 11 channels"),
@@ -71,7 +84,9 @@ def test_a_discriminator_of_other_samples_is_refused(size: int, D: Discriminator
     refuse(GAN(DCGANGenerator(size, 1, 4, 2), D), rf"model\.init_args\.discriminator: .*{said}", size)
 
 
-@pytest.mark.parametrize("D", [narrow(), ConcatDiscriminator(Packed(narrow(22), 2)), Packed(narrow(3), 3)], ids=lambda D: type(D).__name__)
+@pytest.mark.parametrize(
+    "D", [narrow(), ConcatDiscriminator(Packed(narrow(22), 2)), Packed(narrow(3), 3)], ids=lambda D: type(D).__name__
+)
 def test_to_ask_d_before_training_moves_nothing(D: Discriminator) -> None:
     module = GAN(DCGANGenerator(8, 1, 4, 2), D)
     module.D.blocks[0].eval()  # a mode of its own
@@ -90,3 +105,67 @@ def test_a_joint_discriminator_is_asked_for_pairs() -> None:
     wrong = LatentCycle(G, MLPJointDiscriminator(shape, 5, width=8), E, encoder_plays=True)
     with pytest.raises(ValueError, match=r"discriminator: .*JointDiscriminator cannot judge samples"):
         wrong.check_data(Digits(size=8))
+
+
+class Sums(AdversarialLoss):
+    """Forgets its mean in both."""
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake - real
+
+    def g(self, real: Tensor | None, fake: Tensor) -> Tensor:
+        return -fake
+
+
+class SumsOfG(Sums):
+    """Forgets its mean in G's."""
+
+    def d(self, real: Tensor, fake: Tensor) -> Tensor:
+        return (fake - real).mean()
+
+
+class NoDict(GAN):
+    """Gives D's loss itself."""
+
+    def d_loss(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        return self.D(x, y).mean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "said"),
+    [
+        (GAN, {"loss": Sums()}, r"GAN\.d_loss: the term d/adv of Sums is of shape \[4\]: a dict of scalars"),
+        (GAN, {"loss": SumsOfG(), "n_critic": 2}, r"GAN\.g_loss: the term g/adv of SumsOfG is of shape \[4\]"),
+        (NoDict, {}, r"NoDict\.d_loss gives a Tensor: a dict of scalars belongs there, name -> tensor \[\]"),
+    ],
+    ids=["d", "g, in the second step", "no dict"],
+)
+def test_terms_that_are_no_scalars_are_refused(kind: type[GAN], settings: dict[str, Any], said: str) -> None:
+    refuse(kind(*mlps(), **settings), said)
+
+
+def test_terms_are_looked_at_in_the_first_round_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(adversarial, "check_terms", lambda terms, by, maker: looks.append(by))
+    quiet(max_steps=6).fit(GAN(*mlps(), n_critic=2), datamodule=Digits(size=8, batch_size=4))
+    assert looks == ["GAN.d_loss", "GAN.d_loss", "GAN.g_loss"]
+
+
+def test_epochs_of_data_without_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="training data here has no end: give the Trainer max_steps"):
+        quiet(max_epochs=2).fit(GAN(*mlps()), datamodule=Digits(size=8, batch_size=4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"max_epochs": 2, "limit_train_batches": 3}, 6),
+        ({"max_steps": 4}, 4),
+        ({"max_epochs": 2, "callbacks": [Clock(g_steps=5)]}, 5),
+    ],
+    ids=["limit", "steps", "clock"],
+)
+def test_what_ends_is_no_data_quiet(settings: dict[str, Any], steps: int) -> None:
+    run = quiet(**settings)
+    run.fit(GAN(*mlps()), datamodule=Digits(size=8, batch_size=4))
+    assert run.global_step == steps

@@ -57,6 +57,38 @@ def test_a_mistake_in_a_file_of_ones_own_is_told_of_that_file(code, named, capfd
     assert OWN_FILES[code].format(Path.cwd()) in refused(capfd, "fit", "tiny.yaml", *options)
 
 
+OWN_FAMILIES = {
+    """import lightning as L
+
+class Mine(L.LightningModule):
+    def __init__(self, generator: object = None, discriminator: object = None, ema: object = None):
+        super().__init__()
+""": "model.class_path: Mine is no AtelierModule",
+    """from lightning_modules.adversarial import AdversarialModule
+
+class Mine(AdversarialModule):
+    def d_loss(self, x, y):
+        return {"d/a": self.D(x, y).mean()}
+""": "model.class_path: Mine has no g_loss",
+    """from lightning_modules.gan import GAN
+
+class Mine(GAN):
+    def g_loss(self, x, y):
+        return {"g/a": self.D(self.make_fakes(y).images, y)}
+""": "Mine.g_loss: the term g/a of Mine is of shape [8]: a dict of scalars belongs there",
+}
+
+
+@pytest.mark.parametrize("code", OWN_FAMILIES, ids=["no family", "no g_loss", "no mean"])
+def test_a_family_of_ones_own_that_is_none_leaves_no_run(code, capfd, monkeypatch):
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    Path("mine.py").write_text(code)
+    Path("mine.yaml").write_text(TINY.replace("lightning_modules.gan.GAN", "mine.Mine"))
+    importlib.invalidate_caches()
+    assert OWN_FAMILIES[code] in refused(capfd, "fit", "mine.yaml")
+
+
 def test_a_file_of_ones_own_that_lies_elsewhere_is_missed_by_name(capfd):
     said = refused(capfd, "fit", "tiny.yaml", "--model.generator", "nowhere.Mine")
     assert "nowhere, which cannot be imported: a file of your own is looked for in the working directory" in said

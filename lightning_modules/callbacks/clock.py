@@ -68,7 +68,8 @@ class Clock(Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Set the trainer's length."""
         if stage == "fit":
-            assert isinstance(pl_module, AtelierModule)
+            if not isinstance(pl_module, AtelierModule):
+                raise ValueError(f"clock: {type(pl_module).__name__} is no AtelierModule, whose steps it counts")
             data = trainer.datamodule  # type: ignore[attr-defined]
             trainer.fit_loop.epoch_loop.max_steps = self.total_steps(pl_module, data, trainer.world_size)
 

@@ -1,8 +1,14 @@
 """Named, weighted terms of an objective, told apart by their names."""
 
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+
+class ContractError(ValueError):
+    """A class that somebody wrote gives something else than its base asks for; found in the first steps."""
 
 
 class Named(Protocol):
@@ -40,3 +46,19 @@ def require_once(where: str, terms: Sequence[Named]) -> None:
     names = [term.name for term in terms]
     if len(set(names)) < len(names):
         raise ValueError(f"{where}: each may stand once, got {', '.join(names)}")
+
+
+def check_terms(terms: object, by: str, maker: Callable[[str], object]) -> None:
+    """Raise ContractError unless ``terms``, which ``by`` gave, are named scalars; shapes are read, no values.
+
+    ``maker`` tells whose term a name is.
+    """
+    wanted = "a dict of scalars belongs there, name -> tensor []"
+    if not isinstance(terms, dict) or not terms:
+        raise ContractError(f"{by} gives {terms if terms == {} else f'a {type(terms).__name__}'}: {wanted}")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.ndim:
+            kind = f"of shape {list(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+            raise ContractError(
+                f"{by}: the term {name} of {type(maker(name)).__name__} is {kind}: {wanted}; take its .mean()"
+            )
