@@ -246,9 +246,11 @@ def test_validate_and_predict_take_a_run(capsys):
 
 
 @pytest.mark.slow
-def test_two_ranks_share_one_run_directory():
-    options = ["--config", "multi_gpu", "--trainer.accelerator", "cpu", "--clock.g_steps", "2"]
-    command = [sys.executable, "-m", "experiments", "fit", "tiny.yaml", *options]
+@pytest.mark.parametrize(
+    "devices", [["--config", "multi_gpu", "--trainer.accelerator", "cpu"], ["--trainer.devices", "2"]]
+)
+def test_two_ranks_share_one_run_directory(devices):
+    command = [sys.executable, "-m", "experiments", "fit", "tiny.yaml", *devices, "--clock.g_steps", "2"]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
     assert len(runs()) == 1
     assert [row["kimg"] for row in rows(runs()[0])] == [0.016, 0.032]

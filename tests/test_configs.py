@@ -1,10 +1,12 @@
 """Every YAML of the package: parsed whole, its networks built on the meta device, its header and its overlays read."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from experiments import catalogue
 from experiments.catalogue import DEFAULTS
@@ -71,6 +73,39 @@ def test_multi_gpu_means_what_two_players_need():
     strategy = yaml.safe_load(OVERLAYS["multi_gpu"].read_text())["trainer"]["strategy"]
     assert strategy["class_path"].endswith("DDPStrategy")
     assert strategy["init_args"] == {"find_unused_parameters": True, "broadcast_buffers": False}
+
+
+def asked(name: str, options: str, *overlays: str) -> tuple[AtelierCLI, Strategy]:
+    """An experiment with options, and the strategy of its trainer on CPUs."""
+    files = (DEFAULTS, EXPERIMENTS[name], *(OVERLAYS[overlay] for overlay in overlays))
+    given = ["--trainer.logger", "false", "--trainer.accelerator", "cpu", *options.split()]
+    cli = AtelierCLI([(file.name, read_layer(file)) for file in files], given)
+    cli.build()
+    return cli, cli.make_trainer(Path("nowhere")).strategy
+
+
+@pytest.mark.parametrize("devices", ["--trainer.devices 2", "--trainer.num_nodes 2"])
+def test_two_players_on_several_devices_need_no_overlay(devices):
+    cli, strategy = asked("gan/dcgan_digits", devices)
+    overlaid, expected = asked("gan/dcgan_digits", devices, "multi_gpu")
+    assert type(strategy) is type(expected) is DDPStrategy
+    assert cli.resolved["trainer"]["strategy"] == overlaid.resolved["trainer"]["strategy"]
+    assert yaml.safe_load(cli.text) == AtelierCLI([("config.yaml", cli.resolved)], []).resolved  # as a resume reads it
+    wrapped = ("find_unused_parameters", "broadcast_buffers")
+    assert [strategy._ddp_kwargs[name] for name in wrapped] == [expected._ddp_kwargs[name] for name in wrapped]
+    assert [strategy._ddp_kwargs[name] for name in wrapped] == [True, False]
+
+
+def test_a_strategy_is_chosen_for_two_players_on_several_devices_alone():
+    for name, options, kept in (
+        ("gan/dcgan_digits", "--trainer.devices 1", "auto"),
+        ("gan/dcgan_digits", "--trainer.devices auto", "auto"),
+        ("gan/dcgan_digits", "--trainer.devices 2 --trainer.strategy ddp", "ddp"),
+        ("classifier/cnn_digits32", "--trainer.devices 2", "auto"),
+    ):
+        cli, strategy = asked(name, options)
+        assert cli.resolved["trainer"]["strategy"] == kept
+        assert isinstance(strategy, DDPStrategy) == ("2" in options)
 
 
 def test_smoke_is_two_steps_at_batch_two_without_wandb():

@@ -1,0 +1,30 @@
+"""How two players train on several ranks where nobody has said it."""
+
+import lightning as L
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.cli import instantiate_class
+from lightning.pytorch.strategies import DDPStrategy
+
+from experiments.catalogue import overlays
+from experiments.layers import read_layer
+from lightning_modules.adversarial import TwoPlayerModule
+
+ASKED = ("accelerator", "devices", "num_nodes")
+NONE_OF = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+
+
+def two_player_strategy(parser: ArgumentParser, config: Namespace, model: L.LightningModule) -> DDPStrategy | None:
+    """That of multi_gpu.yaml where Lightning would choose plain DDP, which fails on an idle player; else None.
+
+    ``config`` then says so too.
+    """
+    if config.trainer.strategy != "auto" or not isinstance(model, TwoPlayerModule):
+        return None
+    choice = L.Trainer(**{name: config.trainer[name] for name in ASKED}, **dict.fromkeys(NONE_OF, False))
+    if not isinstance(choice.strategy, DDPStrategy):
+        return None
+    strategy = read_layer(overlays()["multi_gpu"])["trainer"]["strategy"]
+    whole = config.clone()
+    whole.trainer.strategy = Namespace(strategy | {"init_args": Namespace(strategy["init_args"])})
+    config.trainer.strategy = parser.parse_object(whole).trainer.strategy  # spelt out
+    return instantiate_class((), strategy)
