@@ -161,14 +161,10 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}: set data.init_args.batch_size to 1 or more.")
         if val_images is not None and val_images < 1:
-            raise ValueError(
-                f"val_images is {val_images}: set data.init_args.val_images to 1 or more, or to null for all."
-            )
+            raise ValueError(f"val_images is {val_images}: set data.init_args.val_images to 1 or more, or null.")
         check_device(device)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.device = device
-        self.val_images = val_images
+        self.batch_size, self.seed = batch_size, seed
+        self.device, self.val_images = device, val_images
         self._start = 0
         self._batches_at_start: int | None = None
         self._feeds: list[Feed] = []
@@ -268,9 +264,7 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
         """The whole test split."""
         return self._evaluation(None)
 
-    def predict_dataloader(self) -> EvaluationLoader:
-        """The whole test split."""
-        return self.test_dataloader()
+    predict_dataloader = test_dataloader
 
     def seed_augmentation(self, device: torch.device) -> None:
         """Seed the global stream for this batch's augmentation: other on each rank, equal after a resume."""

@@ -1,5 +1,7 @@
 """How two players train on several ranks where nobody has said it."""
 
+from typing import Any, cast
+
 import lightning as L
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import instantiate_class
@@ -20,7 +22,8 @@ def two_player_strategy(parser: ArgumentParser, config: Namespace, model: L.Ligh
     """
     if config.trainer.strategy != "auto" or not isinstance(model, TwoPlayerModule):
         return None
-    choice = L.Trainer(**{name: config.trainer[name] for name in ASKED}, **dict.fromkeys(NONE_OF, False))
+    asked: dict[str, Any] = {name: config.trainer[name] for name in ASKED}
+    choice = L.Trainer(**asked, **cast(dict[str, Any], dict.fromkeys(NONE_OF, False)))
     if not isinstance(choice.strategy, DDPStrategy):
         return None
     strategy = read_layer(overlays()["multi_gpu"])["trainer"]["strategy"]

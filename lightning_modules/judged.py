@@ -89,7 +89,7 @@ class JudgedModule(TwoPlayerModule):
 
     def maker(self, term: str) -> object:
         """The loss, penalty, regulariser or other part whose ``term`` it is, else this family."""
-        named = [*self.penalties, *self.regularisers, *self.d_weight_terms, *self.g_weight_terms]
+        named: list[Any] = [*self.penalties, *self.regularisers, *self.d_weight_terms, *self.g_weight_terms]
         named += [] if self.classification is None else [self.classification]
         return {"adv": self.loss, **{part.name: part for part in named}}.get(term.partition("/")[2], self)
 

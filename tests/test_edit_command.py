@@ -88,6 +88,9 @@ def test_sample_draws_w_towards_its_mean(capfd) -> None:
     assert (grid("--truncation", "0.5") != grid()).any()
     assert spread("0") < spread("0.5") < spread("1")  # at 0 the synthesis' own noise is left
     assert "--truncation expects numbers of 0 or more, got 'x'" in refused(capfd, "sample", folder, "--truncation", "x")
+
+
+def test_sample_says_where_there_is_no_mean_w(capfd) -> None:
     assert "keeps no mean w" in refused(capfd, "sample", plain(), "--truncation", "0.5")
 
 
