@@ -61,7 +61,7 @@ OWN_FAMILIES = {
     """import lightning as L
 
 class Mine(L.LightningModule):
-    def __init__(self, generator: object = None, discriminator: object = None, ema: object = None):
+    def __init__(self, generator: dict, discriminator: dict, ema: dict):
         super().__init__()
 """: "model.class_path: Mine is no AtelierModule",
     """from lightning_modules.adversarial import AdversarialModule
