@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.adversarial import AdversarialModule, Terms
-from lightning_modules.contract import StatesItsData
+from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.evaluating import evaluating
 from lightning_modules.judged import JudgedModule
 from lightning_modules.losses.adversarial import AdversarialLoss
@@ -64,10 +64,11 @@ class GAN(AdversarialModule, JudgedModule):
         self._shared: Made | None = None  # the fakes of this step, from the first player's update to the second's
 
     def check_data(self, data: StatesItsData) -> None:
-        """The base's; D's classes too, and whether it can judge such samples."""
+        """The base's; D's classes too, and whether it can judge such samples, where their condition is a class."""
         super().check_data(data)
         self.check_classes(self.D.num_classes, data)
-        self.check_judge(tuple(data.out_shape))
+        if isinstance(data, StatesItsClasses):
+            self.check_judge(tuple(data.out_shape))
 
     def check_judge(self, shape: tuple[int, ...]) -> None:
         """Ask D once, in evaluation mode; raise ValueError where samples of ``shape`` are none for it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import TINY, place, refused
 from command_line import fit as tiny
+from lightning.pytorch.utilities import rank_zero_only
 from table_records import commit, cut_off, read, record, write
 
 from datamodules.functional.locks import is_taken, take, taken
@@ -195,6 +196,7 @@ SRUN = {"NTASKS": "2", "NTASKS_PER_NODE": "2", "LOCALID": "0", "NODEID": "0", "J
 @pytest.mark.usefixtures(place.__name__)
 @pytest.mark.parametrize(("task", "devices"), [("0", "2"), ("1", "2"), ("1", "1")])
 def test_ranks_that_slurm_starts_leave_no_directories(capfd, monkeypatch, task, devices):
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # which the trainer sets to the task's for all that follows
     for name, value in (SRUN | {"PROCID": task}).items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     said = refused(capfd, "fit", "tiny.yaml", "--trainer.devices", devices)

@@ -46,10 +46,9 @@ def test_init_from_prints_what_did_not_match(tmp_path: Path, capsys: pytest.Capt
     capsys.readouterr()
     torch.manual_seed(7)
     D = MLPDiscriminator(SHAPE, width=8, depth=1)
-    D.head = nn.Linear(8, 1, bias=False)
     D.blocks[0][0] = nn.Linear(64, 8, bias=False)
-    D.blocks.append(nn.Linear(8, 8, bias=False))
-    D.head = nn.Linear(8, 2, bias=False)
+    D.blocks.append(nn.Linear(8, 6, bias=False))
+    D.head = nn.Linear(6, 1, bias=False)
     own = weights(D)
     second = warm(tmp_path, path, D)
     assert distance(weights(first.G), weights(second.G)) == 0
