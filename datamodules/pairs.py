@@ -4,7 +4,6 @@ A family of tasks says where its pairs come from (``training_pairs``, ``pairs``)
 are turned, and where a run goes on is said here.
 """
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from datamodules.base import data_root
 from datamodules.functional.colour import full_luma8, luma8
+from datamodules.functional.hashes import sha256_of
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8
 from datamodules.pair_files import other_folders, read_images
 from datamodules.patches import Pair, Patches, Turns
@@ -45,11 +45,7 @@ class PairSet:
     @cached_property
     def sha256(self) -> str:
         """Hash of the images' types, shapes and bytes, pair after pair: what a score's protocol calls the data."""
-        digest = hashlib.sha256()
-        for image in (image for pair in self.pairs for image in pair):
-            digest.update(f"{image.dtype} {tuple(image.shape)}".encode())
-            digest.update(image.contiguous().numpy().data)
-        return digest.hexdigest()
+        return sha256_of(image for pair in self.pairs for image in pair)
 
 
 class PairLoader:

@@ -78,28 +78,35 @@ class PublishedDataModule(ImageDataModule):
             self.root.mkdir(parents=True, exist_ok=True)
             with ExitStack() as stack:
                 with suppress(OSError):  # a file system without locks
-                    stack.enter_context(taken(self.root / f".{self.name}.lock", patience=inf))
+                    name = self.folder.replace("/", "-")
+                    stack.enter_context(taken(self.root / f".{name}.lock", patience=inf))
                 if self.absent:  # still, since another run may have been at it
                     self._fetch_aside()
         except (OSError, RuntimeError) as error:  # torchvision's errors list every mirror on lines of their own
+            why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
             raise FileNotFoundError(
-                f"{self.name} could not be downloaded: put {self.layout} into {self.root / self.folder} by hand."
+                f"{self.name} could not be downloaded{why}: put {self.layout} into {self.root / self.folder} by hand."
             ) from error
 
     def _fetch_aside(self) -> None:
         """Download to a folder aside and move what is absent into its place: whatever is there is whole."""
-        aside = self.root / f".{self.name}.download"
+        home = (self.root / self.folder).resolve()  # maybe on another disk, where the files are to be moved within
+        aside = home / ".download"
         shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
-        aside.mkdir()
+        aside.mkdir(parents=True)
         try:
+            for archive in self.root.absolute().glob("*.tar.gz"):  # torchvision downloads none that is there
+                (aside / archive.name).symlink_to(archive)
             self.fetch(aside)
             for file in [path for path in (aside / self.folder).rglob("*") if path.is_file()]:
-                place = self.root / file.relative_to(aside)
+                place = home / file.relative_to(aside / self.folder)
                 if not place.exists():
                     place.parent.mkdir(parents=True, exist_ok=True)
                     file.replace(place)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+            with suppress(OSError):  # it holds what was there
+                home.rmdir()
 
 
 def read_checked(path: Path, md5: str) -> bytes:

@@ -232,9 +232,9 @@ class StreamDataModule(L.LightningDataModule, ABC, Generic[S]):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Continue where ``state_dict`` stopped, whatever batch size and ranks; ValueError where items came or went."""
-        now = self.images_per_epoch
-        then = state_dict.get("training_images", now)  # older checkpoints do not say it
-        if then != now and (self.trainer is None or self.trainer.training):  # a test looks at what data it likes
+        then = state_dict.get("training_images")  # older checkpoints do not say it
+        goes_on = self.trainer is None or self.trainer.training  # a test needs no training images
+        if goes_on and then is not None and then != (now := self.images_per_epoch):
             raise ValueError(
                 f"the run was trained on {then:,} images, there are {now:,} now: put the files back, or begin a new run"
                 " with model.init_args.init_from"

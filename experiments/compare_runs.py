@@ -15,13 +15,14 @@ from experiments.compare_settings import Settings, flat, read_settings
 from experiments.errors import UserError
 from experiments.runs import RunDirectory, find_runs_below, pictures_over_time
 from experiments.table_cells import Known, read_keys
+from experiments.table_file import UNITS
 from experiments.table_results import DAMAGE, RESULTS, Result, read_records, result_of, what_is_wrong
 from experiments.wandb_runs import LoggedRun, find_files, joined, read_offline, read_project
 
 EVALUATIONS = "evaluations"  # the folder of results/ that mirrors the others
 PROJECT = "wandb:"  # before the name of a W&B project
 KINDS = (".json", ".wandb")  # files that may be runs
-LENGTHS = tuple(f"clock.{unit}" for unit in ("g_steps", "kimg", "epochs"))
+LENGTHS = tuple(f"clock.{unit}" for unit in UNITS)
 COSTS = {  # title: name in a record's cost, and what it is counted in
     "GFLOPs a sample": ("flops_per_sample", 1e9),
     "peak MB": ("memory_mb", 1.0),

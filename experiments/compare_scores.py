@@ -13,7 +13,7 @@ from lightning_modules.metrics.directions import better
 from lightning_modules.metrics.protocol import matters
 
 Fields = Mapping[str, Any]
-EXTRACTOR = "extractor"  # what protocols of generated images have
+QUANTISATION = "quantisation"  # what all scores of generated images hang on
 LAST, BEST = "last", "best"  # moments of a run
 
 
@@ -112,7 +112,7 @@ def fields_of(block: Block, score: str) -> dict[str, Any]:
 
 def alike(a: Fields, b: Fields) -> bool:
     """Whether two protocols are one; of pairs a field that says nothing, as of a method without weights, is any."""
-    if EXTRACTOR in a or EXTRACTOR in b:
+    if QUANTISATION in a or QUANTISATION in b:
         return a == b
     return all(None in (a.get(name), b.get(name)) or a[name] == b[name] for name in a.keys() | b.keys())
 

@@ -75,6 +75,7 @@ def score_run(options: Options) -> ScoreReport:
         seed=evaluation.seed if options.seed is None else options.seed,
         labels=draws.labels,
         weights=trained.module.weights_name,
+        truncation=trained.module.truncation,
         checkpoint=trained.subject.which,
         real=real if with_floor else None,
     )

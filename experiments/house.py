@@ -1,9 +1,15 @@
-"""What every run has without asking: the callbacks that are top-level keys of a YAML, and two plugins."""
+"""What every run has without asking: the callbacks that are top-level keys of a YAML, and plugins."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.plugins.layer_sync import LayerSync
 
@@ -50,6 +56,14 @@ def plugins(given: Sequence[Any], sync_batchnorm: bool | None) -> list[Any]:
     result = [*given]
     if not any(isinstance(plugin, CheckpointIO) for plugin in given):
         result.append(AtomicCheckpointIO())
+    if not any(isinstance(plugin, ClusterEnvironment) for plugin in given):
+        result += own_ranks()
     if sync_batchnorm and not any(isinstance(plugin, LayerSync) for plugin in given):
         result.append(RankBatchNormSync())
     return result
+
+
+def own_ranks() -> list[ClusterEnvironment]:
+    """In a job of Slurm's, whose tasks Lightning would take for the ranks: what lets trainer.devices start them."""
+    taken_for_ranks = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    return [LightningEnvironment()] if taken_for_ranks else []

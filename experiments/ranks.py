@@ -8,6 +8,7 @@ from lightning.pytorch.cli import instantiate_class
 from lightning.pytorch.strategies import DDPStrategy
 
 from experiments.catalogue import overlays
+from experiments.house import own_ranks
 from experiments.layers import read_layer
 from lightning_modules.adversarial import TwoPlayerModule
 
@@ -22,7 +23,7 @@ def two_player_strategy(parser: ArgumentParser, config: Namespace, model: L.Ligh
     """
     if config.trainer.strategy != "auto" or not isinstance(model, TwoPlayerModule):
         return None
-    asked: dict[str, Any] = {name: config.trainer[name] for name in ASKED}
+    asked: dict[str, Any] = {name: config.trainer[name] for name in ASKED} | {"plugins": own_ranks()}
     choice = L.Trainer(**asked, **cast(dict[str, Any], dict.fromkeys(NONE_OF, False)))
     if not isinstance(choice.strategy, DDPStrategy):
         return None

@@ -135,7 +135,7 @@ def is_child_rank() -> bool:
 def refuse_tasks(devices: int) -> None:
     """Raise UserError where Slurm's tasks would be the ranks of one training: none learns the first one's directory.
 
-    Lightning takes them for ranks, but in jobs of two names; a first task that trains on one device is alone.
+    A first task that trains on one device is alone; in jobs of two names Lightning does not look for tasks.
     """
     tasks, task = (int(os.environ.get(f"SLURM_{name}", "0")) for name in ("NTASKS", "PROCID"))
     is_shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")

@@ -237,10 +237,10 @@ def alike(name: str, due: Any, protocol: Fields) -> bool:
 
 
 def joined(first: Fields | None, protocol: Fields) -> Fields:
-    """``first`` with what a later ``protocol`` adds to it, be it not generative: sets of pairs, whose weights."""
+    """``first`` with what a later ``protocol`` adds to it: fields that the first row has of its own, sets of pairs."""
     if first is None or is_generative(protocol):
-        return protocol if first is None else first
-    filled = {name: protocol.get(name) if value is None else value for name, value in first.items()}
+        return protocol if first is None else {**protocol, **first}
+    filled = {name: protocol.get(name) if value is None else value for name, value in {**protocol, **first}.items()}
     for name, value in first.items():
         if isinstance(value, Mapping) and isinstance(protocol.get(name), Mapping):
             filled[name] = {**protocol[name], **value}

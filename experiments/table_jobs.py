@@ -172,15 +172,13 @@ def start(words: Sequence[str], log: Path, lock: int, environment: Mapping[str, 
     """``atelier WORDS`` as a process by this very code, whose output goes to ``log`` and which holds ``lock``."""
     path = os.pathsep.join(filter(None, [str(ROOT.parent), os.environ.get("PYTHONPATH")]))
     mine = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-    # A job of slurm's is one task to it, whatever the devices: Lightning is to start the other ranks itself.
-    inherited = {name: value for name, value in os.environ.items() if name != "SLURM_NTASKS"}
     with log.open("wb") as output:
         return subprocess.Popen(
             [*ATELIER, *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**inherited, **mine, **environment},
+            env={**os.environ, **mine, **environment},
             pass_fds=(lock,),
         )
 

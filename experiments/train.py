@@ -168,7 +168,7 @@ def train(cli: AtelierCLI, run: RunDirectory, argv: Sequence[str], checkpoint: P
             say(slow)
         trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint)
     except BaseException as error:
-        if isinstance(error, ContractError):  # of the first steps: there is nothing to keep
+        if isinstance(error, ContractError) and not run.last_checkpoint.is_file():  # as in the first step
             opening.begun = False
         if not opening.begun:
             run.discard()
@@ -205,7 +205,7 @@ def translated(error: BaseException, opening: Opening, run: RunDirectory) -> Bas
         kept = f"the last whole checkpoint is kept in {show(run.path)}" if opening.begun else "nothing was begun"
         return RunError(f"the disk is full: {kept}; make room, then go on with --resume")
     error = told(error)
-    if isinstance(error, FloatingPointError) or (opening.begun and isinstance(error, DataError)):
+    if isinstance(error, FloatingPointError) or (opening.begun and isinstance(error, DataError | ContractError)):
         return RunError(f"{sentence_of(error)} (the run is kept in {show(run.path)})")
     if isinstance(error, SystemExit | KeyboardInterrupt):  # Lightning leaves by SystemExit after Ctrl-C
         kept = way_on(run) if run.path.is_dir() else "training had not begun, nothing is kept"

@@ -18,7 +18,6 @@ from torch.optim import Adam, Optimizer
 from lightning_modules.base import AtelierModule, OptimizerCallable
 from lightning_modules.batches import channels_last, rebuild
 from lightning_modules.generative import GenerativeModule
-from lightning_modules.losses.terms import check_terms
 from lightning_modules.networks.base import Discriminator, Generator, Network
 from lightning_modules.scaling import refuse_to_clip, unscaled
 from lightning_modules.schedules import Schedule
@@ -79,7 +78,6 @@ class TwoPlayerModule(AtelierModule):
         self.d_clip, self.g_clip = d_clip, g_clip
         if freeze_d:
             self.D.blocks[:freeze_d].requires_grad_(False)
-        self._proven = False  # whether each player's terms have been looked at: once, in the first round
         self._share = 1.0  # of the batch, of the micro-batch in progress
         self.average(self.G)
 
@@ -102,10 +100,6 @@ class TwoPlayerModule(AtelierModule):
 
     d_loss: Callable[..., Terms]  # (*batch) -> named scalar terms of D's objective on one (micro-)batch, ``d/...``
     g_loss: Callable[..., Terms]  # (*batch) -> G's, ``g/...``
-
-    def maker(self, term: str) -> object:
-        """What the ``term`` of an objective is made by: this family, unless said otherwise."""
-        return self
 
     def watch(self, name: str, value: Tensor) -> None:
         """Log ``value`` beside the terms; it takes no part in the objective."""
@@ -156,7 +150,6 @@ class TwoPlayerModule(AtelierModule):
             if not self.simultaneous:
                 self.take_turn_of_g(batch)
             self.update_ema()
-            self._proven = True
         self.finish_step()
 
     def take_turn_of_g(self, batch: Sequence[Tensor]) -> None:
@@ -191,8 +184,7 @@ class TwoPlayerModule(AtelierModule):
             self._share = len(chunk[0]) / len(batch[0])
             with self.playing(opt, sync_grad=i == len(chunks) - 1):
                 terms = loss_fn(*chunk)
-                if not self._proven:
-                    check_terms(terms, f"{type(self).__name__}.{loss_fn.__name__}", self.maker)
+                self._first_look.check(terms, self, loss_fn.__name__)
                 loss = torch.stack(list(terms.values())).sum()
                 self.manual_backward(loss * self._share if len(chunks) > 1 else loss)
             self.guard_terms(terms)

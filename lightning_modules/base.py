@@ -19,7 +19,9 @@ from lightning_modules.contract import StatesItsClasses, StatesItsData
 from lightning_modules.ema import EMA, EMASettings
 from lightning_modules.evaluating import evaluating
 from lightning_modules.guard import FiniteGuard, refuse_bad
+from lightning_modules.losses.terms import FirstLook
 from lightning_modules.ranks import means_over_ranks
+from lightning_modules.scaling import refuse_half_weights
 from lightning_modules.schedules import Rates, Schedule, rates_of
 from lightning_modules.warm_start import matching_weights
 
@@ -65,6 +67,7 @@ class AtelierModule(L.LightningModule):
         self._resumed = False
         self._loaded_step = 0  # the checkpoint's: a validation or test of it has no steps of its own
         self._guard = FiniteGuard()
+        self._first_look = FirstLook()
         self._first_rates: list[list[Rates]] = []
 
     # --- to be said by a base or family ---------------------------------------------------------------------
@@ -141,7 +144,9 @@ class AtelierModule(L.LightningModule):
         """Before the first step: lay out and compile the networks, and compare them with the data."""
         if stage != "fit":
             return
+        refuse_half_weights(self.trainer)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.to(self.device)  # Lightning says where weights are to go, and moves them after this: checks ask networks
         if isinstance(data, StatesItsData):
             self.check_data(data)
         if self.uses_channels_last:
@@ -206,6 +211,10 @@ class AtelierModule(L.LightningModule):
             part = value.detach() * share
             self.row[name] = self.row[name] + part if name in self.row else part
 
+    def maker(self, term: str) -> object:
+        """What the ``term`` of an objective is made by: this family, unless said otherwise."""
+        return self
+
     def guard_terms(self, terms: Mapping[str, Tensor]) -> None:
         """Show the finite guard this update's loss terms."""
         self._guard.observe(terms, self.global_step)
@@ -216,7 +225,7 @@ class AtelierModule(L.LightningModule):
             self._guard.check()
         self._lazy_row |= {name: self.row[name] for name in self.lazy_terms if name in self.row}
         if self.is_logged:
-            self.write_row(means_over_ranks(self._lazy_row | self.row))
+            self.write_row(means_over_ranks(self._lazy_row | self.row, self.device))
 
     @property
     def lazy_terms(self) -> Sequence[str]:

@@ -33,6 +33,12 @@ class GenerativeModule(AtelierModule):
         return cast(Generator, self.evaluated)
 
     @property
+    def truncation(self) -> float | None:
+        """How far from its mean w is drawn, of a generator that keeps one; None where it is all the way."""
+        psi = getattr(self.evaluated_generator, "truncation", 1.0)
+        return None if psi == 1 else psi
+
+    @property
     def variants(self) -> Mapping[str, Callable[[int], tuple[Tensor, Tensor | None]]]:
         """Other ways to sample than ``sample_labelled``, by name: an evaluation scores them beside it."""
         return {}

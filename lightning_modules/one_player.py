@@ -65,6 +65,7 @@ class OnePlayerModule(AtelierModule):
         """The sum of the terms; of an optimizer that asks several times in a step the last is logged."""
         batch = channels_last(batch) if self.uses_channels_last else batch
         terms = self.terms(*batch)
+        self._first_look.check(terms, self, "terms")
         self.guard_terms(terms)
         self.row |= {f"train/{name}": value.detach() for name, value in terms.items()}
         self._batch_images = len(batch[0])

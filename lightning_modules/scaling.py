@@ -1,9 +1,12 @@
-"""Fp16's scaled gradients beside optimizers that undo the scale within their own step (``fused: true``)."""
+"""What precisions ask of training: weights in full, and fp16's scaled gradients unscaled where they are looked at.
+
+Optimizers with ``fused: true`` undo the scale within their own step.
+"""
 
 import lightning as L
 import torch
 from lightning.fabric.plugins.precision.amp import _optimizer_handles_unscaling
-from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.plugins.precision import HalfPrecision, MixedPrecision
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -26,4 +29,13 @@ def refuse_to_clip(clip: str, optimizer: Optimizer, setting: str, trainer: L.Tra
         raise ValueError(
             f"{clip} would clip gradients that are still scaled in {trainer.precision}, as {setting} is fused: set "
             f"fused to false, or leave {clip} out"
+        )
+
+
+def refuse_half_weights(trainer: L.Trainer) -> None:
+    """Raise ValueError where the weights themselves would be half precise: what is computed beside them is not."""
+    if isinstance(trainer.precision_plugin, HalfPrecision):
+        raise ValueError(
+            f"trainer.precision {trainer.precision} would train weights of half precision, which learn little by small"
+            f" steps: set {str(trainer.precision).removesuffix('-true')}-mixed, which keeps them in full"
         )

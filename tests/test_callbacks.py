@@ -156,6 +156,20 @@ def test_classification_scores_say_of_which_images(tmp_path: Path) -> None:
     assert not resumed.earlier
 
 
+def test_scores_of_another_precision_than_full_are_put_away(tmp_path: Path) -> None:
+    def scores(precision: str | None, before: ClassificationScores | None = None) -> ClassificationScores:
+        scorer = ClassificationScores()
+        if before is not None:
+            scorer.load_state_dict(before.state_dict())
+        run = trainer(tmp_path, Clock(g_steps=1, validations=1), scorer, precision="bf16-mixed")
+        run.fit(Classifier(CNN(width=2, dim=8)), datamodule=Digits(size=8))
+        scorer.rounding = {} if precision is None else {"precision": precision}
+        return scorer
+
+    assert not scores(None, scores(None)).earlier  # measured in full, too
+    assert scores(None, scores("bf16-mixed")).earlier  # as such runs once were
+
+
 def test_a_confusion_of_many_classes_is_a_pixel_a_cell() -> None:
     confusion = torch.diag(torch.arange(300))
     confusion[0, 1] = 4

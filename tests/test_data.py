@@ -1,5 +1,6 @@
 """Laws of the image data: order, value range, splits, files."""
 
+import errno
 import gzip
 import itertools
 import os
@@ -188,6 +189,16 @@ def test_a_failed_download_says_what_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setattr(MNIST, "fetch", fail)
     with pytest.raises(FileNotFoundError, match=r"^mnist could not be downloaded: put train-images[^\n]+by hand\.$"):
         MNIST(root=str(tmp_path), download=True).prepare_data()
+
+
+def test_a_failed_download_says_what_the_system_says(tmp_path, monkeypatch):
+    def fail(self, root):
+        raise OSError(errno.EACCES, "Permission denied", str(root))
+
+    monkeypatch.setattr(MNIST, "fetch", fail)
+    with pytest.raises(FileNotFoundError, match=r"^mnist could not be downloaded \(Permission denied\): put train-"):
+        MNIST(root=str(tmp_path), download=True).prepare_data()
+    assert not (tmp_path / "MNIST/raw").exists()
 
 
 def test_the_root_is_the_argument_then_the_environment_then_data(monkeypatch):

@@ -6,9 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from toys import start
 
 from datamodules.mnist import MNIST
+from datamodules.stl10 import STL10
 
 
 def write_slowly(self: MNIST, root: Path) -> None:
@@ -59,3 +61,37 @@ def test_a_download_that_was_killed_leaves_nothing_that_is_taken_for_there(tmp_p
     data.prepare_data()
     assert data.absent is None
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == ["MNIST"]
+
+
+def test_a_folder_that_is_a_link_to_another_disk_is_filled_within_it(tmp_path, monkeypatch):
+    (disk := tmp_path / "disk").mkdir()
+    (root := tmp_path / "root").mkdir()
+    (root / "MNIST").symlink_to(disk)
+    moves = []
+    monkeypatch.setattr(MNIST, "fetch", write_slowly)
+    monkeypatch.setattr(Path, "replace", lambda self, to: moves.append((self, to)) or os.replace(self, to))
+    data = MNIST(root=str(root), download=True)
+    data.prepare_data()
+    assert data.absent is None
+    assert all(disk in one.parents for move in moves for one in move)
+    assert sorted(path.name for path in (disk / "raw").iterdir()) == sorted(path.name for path in data.files)
+
+
+def test_an_archive_that_is_there_is_at_hand(tmp_path, monkeypatch):
+    (tmp_path / "archive.tar.gz").write_bytes(b"whole")
+
+    def fetch(self, root):
+        assert (root / "archive.tar.gz").read_bytes() == b"whole"
+        write_slowly(self, root)
+
+    monkeypatch.setattr(MNIST, "fetch", fetch)
+    MNIST(root=str(tmp_path), download=True).prepare_data()
+    assert (tmp_path / "archive.tar.gz").read_bytes() == b"whole"
+
+
+def test_two_names_of_the_same_files_wait_for_one_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(STL10, "fetch", lambda self, root: None)
+    for size in (96, 48):
+        with pytest.raises(FileNotFoundError, match=r"is absent"):
+            STL10(size=size, root=str(tmp_path), download=True).prepare_data()
+    assert [path.name for path in tmp_path.iterdir()] == [".stl10_binary.lock"]

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import TINY, place, refused
+from command_line import TINY, place, refused, runs
 from command_line import fit as tiny
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from table_records import commit, cut_off, read, record, write
 
@@ -18,8 +19,11 @@ from experiments import train
 from experiments.cli import main
 from experiments.errors import UserError
 from experiments.house import SCORES
+from experiments.layers import read_layer
+from experiments.lightning_cli import AtelierCLI
 from experiments.resume import refuse_changes
 from experiments.runs import RunDirectory, goes_on, refuse_tasks
+from lightning_modules.gan import GAN
 
 HOLDER = """
 import os, sys, time
@@ -207,3 +211,32 @@ def test_ranks_that_slurm_starts_leave_no_directories(capfd, monkeypatch, task, 
         refuse_tasks(devices=1)
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
     refuse_tasks(devices=2)
+
+
+@pytest.mark.usefixtures(place.__name__)
+def test_terms_that_are_refused_late_cost_no_checkpoint(capfd, monkeypatch):
+    d_loss = GAN.d_loss
+
+    def late(self, x, y):
+        return d_loss(self, x, y) | ({"d/late": x.square()} if self.global_step == 3 else {})
+
+    monkeypatch.setattr(GAN, "d_loss", late)
+    assert main(["fit", "tiny.yaml"]) == 1
+    (run,) = runs()
+    said = capfd.readouterr().err
+    assert "the term d/late of GAN is of shape" in said
+    assert said.endswith(f"(the run is kept in {run}).\n")
+    assert (run / "checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.usefixtures(place.__name__)
+@pytest.mark.parametrize("tasks", ["1", "2"])
+def test_in_a_job_of_slurms_the_devices_are_counted_and_not_the_tasks(capfd, monkeypatch, tasks):
+    for name, value in (SRUN | {"PROCID": "0", "NTASKS": tasks}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")  # sbatch --ntasks
+    cli = AtelierCLI([("tiny", read_layer(Path("tiny.yaml")))], ["--trainer.devices", "2"])
+    cli.build()
+    trainer = cli.make_trainer(Path())
+    assert (trainer.num_devices, trainer.world_size) == (2, 2)
+    assert isinstance(trainer.strategy.cluster_environment, LightningEnvironment)

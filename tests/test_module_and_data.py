@@ -1,20 +1,28 @@
 """What does not fit together is said before the first step, in one sentence."""
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
-from torch import Tensor
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from style_toys import Many, Seen
+from torch import Tensor, nn
 from toys import mlps
 
 from datamodules.digits import Digits
-from lightning_modules import adversarial
+from lightning_modules.adversarial import Terms
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.classifier import Classifier
 from lightning_modules.gan import GAN
 from lightning_modules.latent_cycle import LatentCycle
+from lightning_modules.losses import terms
 from lightning_modules.losses.adversarial import AdversarialLoss, Hinge, NonSaturating, Wasserstein
+from lightning_modules.losses.penalties import R1
+from lightning_modules.losses.style import Content, MomentStyle
+from lightning_modules.losses.terms import ContractError
 from lightning_modules.networks.base import Discriminator
 from lightning_modules.networks.cnn import CNN
 from lightning_modules.networks.conditional import ConcatDiscriminator
@@ -22,11 +30,13 @@ from lightning_modules.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lightning_modules.networks.latent_cycle import MLPEncoder, MLPJointDiscriminator
 from lightning_modules.networks.mlp import MLPGenerator
 from lightning_modules.networks.packed import Packed
+from lightning_modules.networks.style import StyleDecoder
+from lightning_modules.style_transfer import AdaptiveStyle
 
 
-def quiet(**settings: Any) -> L.Trainer:
+def quiet(accelerator: str = "cpu", **settings: Any) -> L.Trainer:
     still = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
-    return L.Trainer(accelerator="cpu", **still, **settings)
+    return L.Trainer(accelerator=accelerator, **still, **settings)
 
 
 def refuse(module: L.LightningModule, said: str, size: int = 8, **settings: object) -> None:
@@ -45,6 +55,11 @@ def test_another_number_of_classes_is_refused() -> None:
     generator = DCGANGenerator(8, 1, 4, 2)
     generator.num_classes = 3
     refuse(GAN(generator, DCGANDiscriminator(8, 1, 2)), "knows 3 classes, the data module 10")
+
+
+def test_weights_of_half_precision_are_refused() -> None:
+    said = "trainer.precision bf16-true would train weights of half precision.*: set bf16-mixed"
+    refuse(Classifier(CNN(width=2)), said, precision="bf16-true")
 
 
 def test_accumulation_by_the_trainer_is_refused() -> None:
@@ -144,11 +159,76 @@ def test_terms_that_are_no_scalars_are_refused(kind: type[GAN], settings: dict[s
     refuse(kind(*mlps(), **settings), said)
 
 
-def test_terms_are_looked_at_in_the_first_round_only(monkeypatch: pytest.MonkeyPatch) -> None:
+class LateSums(GAN):
+    """A term that is not in every step forgets its mean."""
+
+    def d_loss(self, x: Tensor, y: Tensor) -> Terms:
+        return super().d_loss(x, y) | ({"d/late": x.square()} if self.global_step == 3 else {})
+
+
+class ManyErrors(Classifier):
+    """Gives each image's loss."""
+
+    def terms(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {name: term.repeat(len(x)) for name, term in super().terms(x, y).items()}
+
+
+def test_terms_that_come_late_and_those_of_one_player_are_refused_too() -> None:
+    with pytest.raises(
+        ContractError, match=r"LateSums\.d_loss: the term d/late of LateSums is of shape \[4, 1, 8, 8\]"
+    ):
+        quiet(max_steps=5).fit(LateSums(*mlps()), datamodule=Digits(size=8, batch_size=4))
+    refuse(ManyErrors(CNN(width=2)), r"ManyErrors\.terms: the term \w+ of ManyErrors is of shape \[4\]")
+
+
+def test_terms_are_looked_at_where_their_names_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[str] = []
-    monkeypatch.setattr(adversarial, "check_terms", lambda terms, by, maker: looks.append(by))
-    quiet(max_steps=6).fit(GAN(*mlps(), n_critic=2), datamodule=Digits(size=8, batch_size=4))
-    assert looks == ["GAN.d_loss", "GAN.d_loss", "GAN.g_loss"]
+
+    def check(terms: dict[str, Tensor], by: str, maker: object) -> dict[str, Tensor]:
+        looks.append(by)
+        return terms
+
+    monkeypatch.setattr(terms, "check_terms", check)
+    quiet(max_steps=6).fit(GAN(*mlps(), n_critic=2, penalties=[R1(every=3)]), datamodule=Digits(size=8, batch_size=4))
+    assert looks == ["GAN.d_loss", "GAN.g_loss"]
+
+
+class Elsewhere(CPUAccelerator):
+    """Has its device apart from where networks are built, as a GPU has."""
+
+    def setup_device(self, device: torch.device) -> None:
+        pass
+
+
+class AskedError(Exception):
+    """Somebody has been asked."""
+
+
+def whom(place: list[torch.device]) -> Callable[..., None]:
+    """A hook that notes where a network's weights and what it is asked about lie, and stops."""
+
+    def hook(net: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        place.extend([next(net.parameters()).device, inputs[0].device])
+        raise AskedError
+
+    return hook
+
+
+def test_checks_before_training_ask_networks_where_their_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[torch.device] = []
+    gan, style = (
+        GAN(*mlps()),
+        AdaptiveStyle(StyleDecoder([3, 4, 3], []), Seen(), terms=[Content(["x"]), MomentStyle(["x"])]),
+    )
+    gan.D.register_forward_pre_hook(whom(places))
+    style.decoder.register_forward_pre_hook(whom(places))
+    monkeypatch.setattr(SingleDeviceStrategy, "teardown", lambda self: None)  # nothing comes back from there
+    elsewhere = SingleDeviceStrategy(torch.device("meta"), Elsewhere())
+    for module, data in ((gan, Digits(size=8, batch_size=4)), (style, Many())):
+        with pytest.raises(AskedError):
+            quiet("auto", max_steps=1, strategy=elsewhere).fit(module, datamodule=data)
+    assert {place.type for place in places} == {"meta"}
+    assert len(places) == 4
 
 
 def test_epochs_of_data_without_end_are_refused() -> None:

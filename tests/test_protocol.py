@@ -16,7 +16,7 @@ from lightning_modules.metrics.neighbours import NearestNeighbours
 from lightning_modules.metrics.prdc import PRDC
 from lightning_modules.metrics.presets import PRESETS, find_preset
 from lightning_modules.metrics.protocol import FIELDS, OWN_FIELDS, Protocol, compare, matters, metric_name, settings
-from lightning_modules.metrics.standard import metrics_of, standard_metrics
+from lightning_modules.metrics.standard import NAMED, metrics_of, standard_metrics
 
 PROTOCOL = Protocol(
     data="digits",
@@ -102,7 +102,7 @@ def test_different_protocols_are_refused_with_both_shown() -> None:
         ({"settings": "levels=3"}, {"swd"}),
         ({"floor_split": "test", "floor_count": 100}, set()),
         ({"seed": 1}, {"fid", "is", "kid", "precision", "density", "swd", "fid@digits-cnn", "nn_ratio"}),
-        ({"resize": "other"}, {"fid", "is", "kid", "precision", "density", "swd", "confident"}),
+        ({"resize": "other", "extractor": "identity"}, {"fid", "is", "kid", "precision", "density", "confident"}),
     ],
 )
 def test_a_score_hangs_on_its_own_settings_alone(change: dict[str, int], scores: set[str]) -> None:
@@ -122,6 +122,12 @@ def test_every_score_of_ours_hangs_on_what_its_metric_states() -> None:
         stated = set().union(*(matters(name) for name in metric.names)) - set(matters("fid"))
         assert stated == metric.fields.keys()
     assert {name for metric in metrics for name in metric.names} == OWN_FIELDS.keys()
+
+
+def test_scores_of_the_samples_alone_hang_on_no_extractor() -> None:
+    for name, kind in NAMED.items():
+        for score in kind().names:
+            assert ("extractor" in matters(score)) == bool(kind.needs), name
 
 
 def test_settings_without_a_field_become_one_text_and_none_is_said_twice() -> None:

@@ -27,7 +27,7 @@ from toys import (
 )
 
 from datamodules.digits import Digits
-from lightning_modules import base
+from lightning_modules import base, ranks
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.ema import EMASettings
@@ -218,3 +218,19 @@ def test_two_ranks_resume_exactly(tmp_path: Path, uninterrupted: list[dict[str, 
         assert distance(expected["weights"], found["weights"]) == 0
         assert torch.equal(expected["z"][-3:], found["z"])  # the last round: D, D, G
         assert expected["seen"] == found["seen"] == 8 * 4 * WORLD
+
+
+def test_numbers_of_a_step_meet_on_the_device_of_the_ranks(monkeypatch):
+    met = []
+
+    def all_reduce(values):
+        met.append(values)
+        raise StopIteration
+
+    for name, value in (("is_available", True), ("is_initialized", True), ("get_world_size", WORLD)):
+        monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    row = {"growth": torch.tensor(0.5), "d/adv": torch.zeros((), device="meta")}
+    with pytest.raises(StopIteration):
+        ranks.means_over_ranks(row, torch.device("meta"))
+    assert (met[0].device.type, met[0].shape) == ("meta", (2,))

@@ -117,6 +117,19 @@ def test_columns_that_depart_alike_are_named_together(tmp_path):
     assert "all by other protocol (fakes 9000, not 10000)" in second.marks
 
 
+def test_a_field_that_the_first_row_has_of_its_own_is_compared_among_the_others(tmp_path):
+    rows = two_rows(tmp_path, fakes=9000)
+    rows[0]["protocol"] = {"fakes": 10000}
+    write(tmp_path / "results" / "c.json", record() | {"experiment": "gan/lsgan_mnist32", "key": None})
+    rows.append({"experiment": "gan/lsgan_mnist32", "overrides": {"clock.kimg": 700}})
+    lines, _ = read(tmp_path, table(rows=rows))
+    assert [line.marks for line in lines] == [
+        [],
+        ["unkeyed"],
+        ["unkeyed", "FID by other protocol (fakes 10000, not 9000)"],
+    ]
+
+
 def test_a_spread_of_nothing_is_shown_as_one(tmp_path):
     for seed in range(3):
         commit(tmp_path / "results", f"s{seed}", seed=seed, fid=-0.01)

@@ -49,7 +49,7 @@ class Following(nn.Module):
 
     @torch.no_grad()
     def adapt(self, step: int) -> dict[str, Tensor]:
-        """Move p if ``step`` (from 1) is one of those, by what all ranks have heard; charts p and this rank's r."""
+        """Move p if ``step`` (from 1) is one of those, by what all ranks have heard; charts p and r."""
         sign = self.heard[0] / self.heard[1].clamp_min(1)
         if step % self.every == 0:
             total = self.heard.clone()

@@ -104,6 +104,7 @@ class GenerativeMetrics(Scores):
             seed=self.seed,
             labels="none" if module.G.num_classes is None else "uniform",
             weights=pl_module.weights_name,
+            truncation=module.truncation,
             checkpoint=self.checkpoint,
             real=data.reference(self.floor_split) if self.with_floor else None,
         )

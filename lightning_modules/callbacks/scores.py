@@ -52,7 +52,9 @@ class Scores(Callback):
     def alike(self, score: str, before: Mapping[str, Any]) -> bool:
         """Whether ``score`` is measured now as it was when ``before`` described it, as far as both say."""
         now = self.described
-        return all(now[name] == before[name] for name in now.keys() & before.keys())
+        return precision_of(now) == precision_of(before) and all(
+            now[k] == before[k] for k in now.keys() & before.keys()
+        )
 
     def _put_away(self, before: dict[str, Any]) -> None:
         names = {name for row in self.history for name in row["metrics"]}
@@ -102,6 +104,11 @@ def rounding(trainer: L.Trainer) -> dict[str, str]:
     protocol."""
     precision = str(trainer.precision)
     return {} if precision in FULL or precision.endswith(MIXED) else {"precision": precision}
+
+
+def precision_of(protocol: Mapping[str, Any]) -> Any:
+    """The precision that ``protocol`` names: where it names none it was full."""
+    return protocol.get("precision", "full")
 
 
 def forgotten(trainer: L.Trainer) -> set[str]:

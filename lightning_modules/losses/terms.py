@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class ContractError(ValueError):
-    """A class that somebody wrote gives something else than its base asks for; found in the first steps."""
+    """A class that somebody wrote gives something else than its base asks for."""
 
 
 class Named(Protocol):
@@ -48,8 +48,8 @@ def require_once(where: str, terms: Sequence[Named]) -> None:
         raise ValueError(f"{where}: each may stand once, got {', '.join(names)}")
 
 
-def check_terms(terms: object, by: str, maker: Callable[[str], object]) -> None:
-    """Raise ContractError unless ``terms``, which ``by`` gave, are named scalars; shapes are read, no values.
+def check_terms(terms: object, by: str, maker: Callable[[str], object]) -> dict[str, Tensor]:
+    """``terms``, which ``by`` gave, if they are named scalars, else ContractError; shapes are read, no values.
 
     ``maker`` tells whose term a name is.
     """
@@ -62,3 +62,24 @@ def check_terms(terms: object, by: str, maker: Callable[[str], object]) -> None:
             raise ContractError(
                 f"{by}: the term {name} of {type(maker(name)).__name__} is {kind}: {wanted}; take its .mean()"
             )
+    return terms
+
+
+class MakesTerms(Protocol):
+    """A family."""
+
+    def maker(self, term: str) -> object:
+        """What makes ``term``."""
+        ...
+
+
+class FirstLook:
+    """Looks at the terms of an objective where one of their names is new: some are not in every step."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def check(self, terms: object, family: MakesTerms, method: str) -> None:
+        """As ``check_terms``, of what the ``method`` of ``family`` gave, unless all names are known."""
+        if not (isinstance(terms, dict) and terms and terms.keys() <= self._names):
+            self._names.update(check_terms(terms, f"{type(family).__name__}.{method}", family.maker))

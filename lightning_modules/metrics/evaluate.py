@@ -57,6 +57,7 @@ def protocol_for(
     seed: int = 0,
     labels: str = "none",
     weights: str = "ema",
+    truncation: float | None = None,
     checkpoint: str | None = "last",
     real: Images | None = None,
 ) -> Protocol:
@@ -84,6 +85,7 @@ def protocol_for(
         quantisation=QUANTISATION if len(shape) == 3 else "none",
         weights=weights,
         precision=extractor.precision,
+        truncation=truncation,
         checkpoint=checkpoint,
         seed=seed,
         block=BLOCK,

@@ -24,6 +24,8 @@ OWN_FIELDS = {
     **dict.fromkeys(("asked", "asked_min", "intra_fid"), ()),
     **dict.fromkeys(("nn_p05", "nn_median", "nn_p95", "nn_ratio"), ()),
 }
+OF_SAMPLES = ("swd", "spectrum", "colour", "texture", "shape", "cas")  # scores of metrics that ask no extractor
+OF_EXTRACTOR = ("resize", "extractor", "extractor_sha256", "precision")
 FLOOR = ("floor_split", "floor_count")  # no score hangs on what it is compared with
 
 
@@ -127,6 +129,8 @@ def matters(score: str) -> tuple[str, ...]:
     known = [own for own in OWN_FIELDS if name == own or name.startswith(f"{own}_")]
     own = OWN_FIELDS[max(known, key=len)] if known else ("settings",)
     others = {"settings", *FLOOR}.union(*OWN_FIELDS.values()) - set(own)
+    if any(name == alone or name.startswith(f"{alone}_") for alone in OF_SAMPLES):
+        others.update(OF_EXTRACTOR)
     return tuple(field for field in FIELDS if field not in others)
 
 
