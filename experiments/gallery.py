@@ -19,14 +19,32 @@ from experiments.table_cells import rounded
 from experiments.table_results import EVALUATION, RESULTS
 
 COLUMNS = 3
+CLOSE = 0.01  # share by which a moment may be off the length that a picture's name says
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 SEEDED = re.compile(r".*-s\d+")  # the name of a run's record
+EARLIER = re.compile(r"after_(\d+)_epochs")  # the panel of a picture from the middle of a run
 PANELS = {"nn_p05": "samples, each before the training images nearest to it"}
 HEADER = "<!-- Written whole by `make gallery` (experiments/gallery.py): a change made here is lost. -->"
 ABOUT = (
     "All pictures that lie beside committed records. The name below a picture leads to its record. The score is the "
-    "last checkpoint's; of several, the one by which the run chose its best checkpoint, or an evaluation's first."
+    "last checkpoint's; of several, the one by which the run chose its best checkpoint, or an evaluation's first. A "
+    "picture from the middle of a run has the length, minutes and score of its moment."
 )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What stands under a picture.
+
+    Args:
+        facts: what was looked at, how long it was trained.
+        minutes: of wall time.
+        score: name and value of the headline; None where there is none.
+    """
+
+    facts: tuple[str, ...]
+    minutes: float
+    score: tuple[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -37,21 +55,17 @@ class Entry:
         record: its file.
         name: of what is shown.
         seed: of the run; None where there is none.
-        facts: further words: what was looked at, how long it was trained.
         commit: of the code.
-        minutes: of wall time.
-        score: name and value of the headline; None where there is none.
         pictures: by panel, "" where a picture bears the record's name alone.
+        shown: what stands under each.
     """
 
     record: Path
     name: str
     seed: int | None
-    facts: tuple[str, ...]
     commit: str
-    minutes: float
-    score: tuple[str, float] | None
     pictures: Mapping[str, Path]
+    shown: Mapping[str, Shown]
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -111,39 +125,49 @@ def read_entry(record: Path, pictures: Mapping[str, Path]) -> Entry:
     """
     try:
         content = json.loads(record.read_text(encoding="utf-8"))
-        code, minutes = content["code"], content["wall_seconds"] / 60
+        code = content["code"]
         commit = f"{str(code['commit'])[:7]}{' with uncommitted changes' if code['dirty'] else ''}"
-        about = of_evaluation(content) if content.get("kind") == EVALUATION else of_run(content)
+        evaluated = content.get("kind") == EVALUATION
+        name, seed = name_of_evaluation(content) if evaluated else (content["experiment"], content["seed"])
+        shown = {panel: of_evaluation(content) if evaluated else of_run(content, panel) for panel in pictures}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{record} is no record, or a damaged one: mend it, or take its pictures away") from error
-    name, seed, facts, score = about
-    return Entry(record, name, seed, facts, commit, minutes, score, pictures)
+    return Entry(record, name, seed, commit, pictures, shown)
 
 
-About = tuple[str, int | None, tuple[str, ...], tuple[str, float] | None]
-
-
-def of_run(content: Mapping[str, Any]) -> About:
-    """Name, seed, length and headline of a run: of several protocols, the first one's."""
-    kimg = content["clock"]["kimg"]
+def of_run(content: Mapping[str, Any], panel: str) -> Shown:
+    """Length and headline of a run, as far as the picture ``panel`` shows it: of several protocols, the first one's."""
+    kimg, minutes = content["clock"]["kimg"], content["wall_seconds"] / 60
     block = content["scores"][0] if content["scores"] else {}
     scores = (block.get("last") or {}).get("metrics", {})
     by = (block.get("best") or {}).get("by") or next(iter(scores), None)
+    if by is not None and (own := "@".join([f"{by.partition('@')[0]}_{panel}", *by.split("@")[1:]])) in scores:
+        by = own  # of images that the run samples otherwise
+    if earlier := EARLIER.fullmatch(panel):
+        kimg *= int(earlier[1]) / content["clock"]["length"]["epochs"]
+        (moment,) = (moment for moment in block["history"] if abs(moment["kimg"] - kimg) < CLOSE * kimg)
+        minutes, scores = moment["seconds"] / 60, moment["metrics"]
     status = content["status"]
     facts = (*((f"{rounded(kimg)} kimg",) if kimg else ()), *(() if status == "finished" else (status,)))
-    return content["experiment"], content["seed"], facts, headline(by, scores)
+    return Shown(facts, minutes, headline(by, scores))
 
 
-def of_evaluation(content: Mapping[str, Any]) -> About:
-    """Name, seed, what with, and first score of an evaluation: of a run, of a set of images, or of restored ones."""
-    of, protocol = content["of"], content["protocol"]
+def name_of_evaluation(content: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Of the run, the set of images or the restored ones that were looked at, and the run's seed."""
+    of = content["of"]
+    return (of["experiment"], of["run_seed"]) if "experiment" in of else (of.get("fakes") or of["restored"], None)
+
+
+def of_evaluation(content: Mapping[str, Any]) -> Shown:
+    """What with, and first score of an evaluation: of a run, of a set of images, or of restored ones."""
+    of, protocol, minutes = content["of"], content["protocol"], content["wall_seconds"] / 60
     means = {name: summary["mean"] for name, summary in content["scores"].items()}
     score, seeds = headline(next(iter(means), None), means), content["seeds"]
     facts = (f"means of {len(seeds)} evaluations",) if len(seeds) > 1 else ()
     if "experiment" in of:
-        return of["experiment"], of["run_seed"], (f"{of['checkpoint']} checkpoint", *facts), score
-    name, other = (of["fakes"], protocol["data"]) if "fakes" in of else (of["restored"], protocol["targets"])
-    return name, None, (f"against {other}", *facts), score
+        return Shown((f"{of['checkpoint']} checkpoint", *facts), minutes, score)
+    other = protocol["data"] if "fakes" in of else protocol["targets"]
+    return Shown((f"against {other}", *facts), minutes, score)
 
 
 def headline(name: str | None, scores: Mapping[str, float | None]) -> tuple[str, float] | None:
@@ -159,12 +183,12 @@ def link(file: Path, folder: Path) -> str:
 
 def cell(entry: Entry, panel: str, folder: Path) -> str:
     """A picture and what stands under it, in Markdown whose links hold in ``folder``."""
-    seed = "" if entry.seed is None else f", seed {entry.seed}"
+    seed, shown = "" if entry.seed is None else f", seed {entry.seed}", entry.shown[panel]
     lines = [f"![{entry.name}{seed}]({link(entry.pictures[panel], folder)})"]
     lines.append(f"[{entry.name}]({link(entry.record, folder)}){seed}")
     lines += [PANELS.get(panel, panel)] if panel else []
-    lines.append(", ".join([*entry.facts, f"{rounded(entry.minutes)} min"]))
-    lines += [] if entry.score is None else [f"`{entry.score[0]}` {entry.score[1]:.4g}"]
+    lines.append(", ".join([*shown.facts, f"{rounded(shown.minutes)} min"]))
+    lines += [] if shown.score is None else [f"`{shown.score[0]}` {shown.score[1]:.4g}"]
     return "<br>".join([*lines, f"commit {entry.commit}"]).replace("|", "\\|")
 
 

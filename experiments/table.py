@@ -12,7 +12,7 @@ from experiments.table_file import Table, find_table, read_table, tables
 from experiments.table_jobs import Place
 from experiments.table_render import FORMATS, Sheet, sheet, show
 from experiments.table_results import RESULTS, read_results
-from experiments.table_run import DRY_RUN, OPTIONS, RUN, check, run
+from experiments.table_run import DRY_RUN, OPTIONS, OWN, RUN, check, run
 from experiments.table_run_keys import stored_keys
 
 RICH = "rich"  # for terminals
@@ -25,7 +25,7 @@ def table(argv: Sequence[str]) -> int:
         UserError: an unknown name or format, or a mistake in the table's file.
         InterruptedRunError: Ctrl-C while cells were run.
     """
-    request = read_request(argv, own=("--format", "--runs_dir", *OPTIONS), flags=(RUN, DRY_RUN))
+    request = read_request(argv, own=("--format", "--runs_dir", *OPTIONS), flags=(RUN, DRY_RUN, OWN))
     if request.overrides or request.configs:
         raise UserError(
             f"table has no use for {[*request.overrides, '--config'][0]}: it takes a name, --run, --format, --runs_dir"
@@ -35,11 +35,12 @@ def table(argv: Sequence[str]) -> int:
     if request.target is None:
         show_tables()
         return 0
-    which, place = find_table(request.target), Place(RESULTS, Path(request.own.get("--runs_dir", "runs")))
-    failed = run(which, place, request, argv) if request.flags else []
+    runs = Path(request.own.get("--runs_dir", "runs"))
+    which, place = find_table(request.target), Place(RESULTS, runs, own=OWN in request.flags)
+    failed = run(which, place, request, argv) if request.flags & {RUN, DRY_RUN} else []
     if DRY_RUN in request.flags:
         return 0
-    page = assemble(which, place.results, place.runs)
+    page = assemble(which, place.results, place.runs, place.own)
     if format_ == RICH:
         show(page)
     else:
@@ -62,15 +63,20 @@ def format_of(request: Request) -> str:
     return format_
 
 
-def assemble(which: Table, results: Path, runs: Path | None = None) -> Sheet:
+def assemble(which: Table, results: Path, runs: Path | None = None, own: bool = False) -> Sheet:
     """``which`` as texts, from the records below ``results`` and, where given, the run directories below ``runs``.
+
+    Where ``own``, of the latter alone, with what the former have beside.
 
     Raises:
         UserError: a row names an experiment that does not exist.
     """
     found, problems = read_results(results, runs)
-    rows, said = fill(which, found, read_keys() if runs is None else stored_keys(runs))
-    return sheet(which, lines(which, rows), [*said, *problems])
+    keys = read_keys() if runs is None else stored_keys(runs)
+    committed = [result for result in found if result.committed]
+    rows, said = fill(which, [result for result in found if not result.committed] if own else found, keys)
+    beside = lines(which, fill(which, committed, keys)[0]) if own else None
+    return sheet(which, lines(which, rows), [*said, *problems], beside)
 
 
 def show_tables() -> None:

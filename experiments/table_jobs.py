@@ -29,10 +29,11 @@ SAID = "atelier: "  # how the command line begins its sentence
 
 @dataclass(frozen=True)
 class Place:
-    """Where records are: committed ones below ``results``, local ones below ``runs``."""
+    """Where records are: committed ones below ``results``, which do not count where ``own``, local ones below ``runs``."""
 
     results: Path
     runs: Path
+    own: bool = False
 
     @property
     def work(self) -> Path:
@@ -40,7 +41,11 @@ class Place:
         return self.runs / WORK
 
     def read(self) -> list[Result]:
-        """Every run as of now; damaged records are the table's to name."""
+        """Every run that counts, as of now; damaged records are the table's to name."""
+        return [result for result in self.read_all() if not (self.own and result.committed)]
+
+    def read_all(self) -> list[Result]:
+        """Every run, also where it does not count."""
         return read_results(self.results, self.runs)[0]
 
 

@@ -42,12 +42,18 @@ class Sheet:
     has_marks: bool
 
 
-def sheet(table: Table, found: Sequence[Line], said: Sequence[str]) -> Sheet:
-    """The texts of ``table``: label, scores with what was published, runs, facts, marks; then source and notes."""
+def sheet(table: Table, found: Sequence[Line], said: Sequence[str], beside: Sequence[Line] | None = None) -> Sheet:
+    """The texts of ``table``: label, scores with what was published, runs, facts, marks; then source and notes.
+
+    ``beside`` each score stands what other lines of the same rows have.
+    """
+    others = None if beside is None else {id(one.filled.row): one for one in beside}
     columns: list[tuple[str, bool, list[str]]] = [("", True, [label(one) for one in found])]
     for i, column in enumerate(table.columns):
         figures = [one.figures[i] for one in found]
         columns.append((heading(column), False, [number(figure) for figure in figures]))
+        if others is not None:
+            columns.append(("committed", False, [number(others[id(one.filled.row)].figures[i]) for one in found]))
         if any(figure.expected for figure in figures):
             columns.append(("published", False, [published(figure) for figure in figures]))
             columns.append(("difference", False, [difference(figure) for figure in figures]))

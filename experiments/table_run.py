@@ -16,7 +16,7 @@ from experiments.table_run_keys import keep_keys, todays_keys
 from experiments.table_run_plan import show_plan
 from experiments.table_run_watch import Signals, Watch
 
-RUN, DRY_RUN = "--run", "--dry_run"
+RUN, DRY_RUN, OWN = "--run", "--dry_run", "--own"
 SLURM = ("--slurm.partition", "--slurm.gpus", "--slurm.hours")
 OPTIONS = ("--jobs", "--executor", *SLURM)
 POLL = 0.2  # seconds
@@ -49,7 +49,7 @@ def check(request: Request) -> None:
         UserError: they do not.
     """
     given = [name for name in OPTIONS if name in request.own]
-    if given and not request.flags:
+    if given and not request.flags & {RUN, DRY_RUN}:
         raise UserError(f"{given[0]} says how to run what is missing: add --run, or leave it out")
     if request.flags and request.target is None:
         raise UserError(f"{min(request.flags)} needs a table: `atelier table` names them all")
@@ -77,7 +77,7 @@ def run(table: Table, place: Place, request: Request, argv: Sequence[str]) -> li
     results = place.read()
     tasks = {cell: cell.task(place, results) for cell in cells.values()}
     if DRY_RUN in request.flags:
-        show_plan(tasks, results)
+        show_plan(tasks, place.read_all())
         return []
     executor = EXECUTORS[request.own.get("--executor", "local")](request, place)
     if any(task.state is State.LEFT for task in tasks.values()):

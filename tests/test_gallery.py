@@ -85,6 +85,21 @@ def test_a_run_that_chose_no_best_shows_its_first_score(tmp_path):
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {4}
 
 
+def test_a_picture_of_another_moment_or_way_to_sample_has_that_ones_score(tmp_path):
+    def moment(kimg, fid):
+        return {"kimg": kimg, "seconds": 6 * kimg, "metrics": {"fid@toy": fid, "fid_first@toy": fid + 1}}
+
+    history = [moment(175, 9.0), moment(350, 5.0), moment(700, 3.0)]
+    scores = [{"last": history[-1], "best": {"by": "fid@toy"}, "history": history}]
+    clock = {**record()["clock"], "length": {"epochs": 40}}
+    content = record(scores=scores, clock=clock, wall_seconds=4500)
+    add(tmp_path, "gan/mine-s0", content, ".png", "-first.png", "-after_10_epochs.png")
+    text = gallery(tmp_path, tmp_path)
+    assert ", seed 0<br>700 kimg, 75 min<br>`fid@toy` 3<br>" in text
+    assert "first<br>700 kimg, 75 min<br>`fid_first@toy` 4<br>" in text
+    assert "after_10_epochs<br>175 kimg, 18 min<br>`fid@toy` 9<br>" in text
+
+
 def test_evaluations_come_last_and_say_what_was_compared(tmp_path):
     add(tmp_path, "evaluations/gan/mine-s2", EVALUATION, ".nn_p05.png")
     of_files = {**EVALUATION, "of": {"fakes": "cifar10/test"}, "seeds": []}

@@ -78,6 +78,22 @@ def test_what_is_missing_is_run_and_what_is_done_is_not(capfd):
     assert len(notes()) == 4
 
 
+def test_a_table_is_made_anew_beside_what_is_committed(capfd):
+    for seed in range(3):
+        write(Path(f"results/gan/s{seed}.json"), record(fid=7.0 + seed, seed=seed, key=KEY, wall_seconds=600))
+    assert main(["table", "mine.yaml", "--own", "--run", "--dry_run"]) == 0
+    assert "3 of 3 cells to run, about 30 min one after another" in capfd.readouterr().out
+    assert main([*RUN, "--own"]) == 0
+    said = capfd.readouterr()
+    assert "3 cells: 3 done now\n" in said.err
+    assert "FID ↓ | committed | runs |" in said.out
+    assert "| `gan/dcgan_mnist32` | 2.0 ± 1.0 | 8.0 ± 1.0 | 3 |" in said.out
+    assert main([*RUN, "--own"]) == 0
+    assert "3 cells: 3 done before\n" in capfd.readouterr().err
+    assert main(["table", "mine.yaml"]) == 0
+    assert "| `gan/dcgan_mnist32` | 8.0 ± 1.0 | 3 |" in capfd.readouterr().out
+
+
 def test_what_was_cut_off_is_resumed_unless_it_was_of_something_else():
     runs = Path("runs/gan/dcgan_mnist32")
     for i, (seed, key, length) in enumerate([(0, KEY, 700), (1, "other", 700), (2, KEY, 400)]):
