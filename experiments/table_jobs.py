@@ -29,7 +29,7 @@ SAID = "atelier: "  # how the command line begins its sentence
 
 @dataclass(frozen=True)
 class Place:
-    """Where records are: committed ones below ``results``, which do not count where ``own``, local ones below ``runs``."""
+    """Where records are: committed ones below ``results``, which count unless ``own``, local ones below ``runs``."""
 
     results: Path
     runs: Path
