@@ -180,7 +180,7 @@ def test_absent_files_are_named_with_layout_source_and_key(tmp_path, cifar, thei
 
 def test_what_is_there_is_not_fetched_and_what_is_absent_is_where_asked(monkeypatch, tmp_path):
     calls = []
-    monkeypatch.setattr(CIFAR10, "fetch", lambda self, root: calls.append(root.parent))
+    monkeypatch.setattr(CIFAR10, "fetch", lambda self, root: calls.append(root.parent.parent))
     with pytest.raises(FileNotFoundError, match="data_batch_1 is absent"):
         CIFAR10(root=str(tmp_path), download=True).prepare_data()
     assert calls == [tmp_path]

@@ -90,14 +90,6 @@ def test_sample_draws_w_towards_its_mean(capfd) -> None:
     assert "--truncation expects numbers of 0 or more, got 'x'" in refused(capfd, "sample", folder, "--truncation", "x")
 
 
-def test_what_is_scored_truncated_says_so() -> None:
-    folder = styled()
-    for psi, said in (("1", None), ("0.5", 0.5)):
-        option = f"--model.init_args.generator.init_args.truncation={psi}"
-        assert main(["evaluate", folder, "--metrics", "swd", "--fakes", "100", option, "--out", f"{psi}.json"]) == 0
-        assert json.loads(Path(f"{psi}.json").read_text())["protocol"]["truncation"] == said
-
-
 def test_sample_says_where_there_is_no_mean_w(capfd) -> None:
     assert "keeps no mean w" in refused(capfd, "sample", plain(), "--truncation", "0.5")
 

@@ -10,7 +10,9 @@ from toys import trainer
 from datamodules.digits import Digits
 from experiments.onnx_file import onnx_file
 from lightning_modules.callbacks.clock import Clock
+from lightning_modules.callbacks.generative_metrics import GenerativeMetrics
 from lightning_modules.losses.penalties import R1
+from lightning_modules.metrics.sample_scores import SlicedWassersteinScore
 from lightning_modules.networks.resolutions import Widths
 from lightning_modules.networks.stylegan import AdaIN, NormedLayer, StyleGANGenerator
 from lightning_modules.networks.stylegan2 import StyleGAN2Generator
@@ -86,3 +88,12 @@ def test_generators_with_noise_are_written_as_onnx_for_any_batch(make: Any) -> N
             torch.nn.init.constant_(weight, 0.1)
     _, difference = onnx_file(G, {"z": torch.randn(3, 6)}, "x")
     assert difference < 1e-4
+
+
+@pytest.mark.parametrize(("psi", "said"), [(1.0, None), (0.5, 0.5)])
+def test_what_is_scored_truncated_says_so(tmp_path: Path, psi: float, said: float | None) -> None:
+    G = StyleGANGenerator(16, 1, 6, 5, 2, Widths(32, 8), truncation=psi)
+    module = StyleGAN(G, StyleGAN2Discriminator(16, 1, Widths(32, 8), residual=False))
+    callback = GenerativeMetrics("identity", metrics=[SlicedWassersteinScore()], fakes=20)
+    trainer(tmp_path, callback).validate(module, datamodule=Digits(size=16), verbose=False)
+    assert callback.described["truncation"] == said
