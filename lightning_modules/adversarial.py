@@ -113,10 +113,8 @@ class TwoPlayerModule(AtelierModule):
         return self.n_critic
 
     def batches_for(self, g_steps: int) -> int:
-        """D's steps until G has been updated ``g_steps`` times."""
-        if g_steps % self.n_gen:
-            raise ValueError(f"g_steps {g_steps} is no multiple of n_gen {self.n_gen}: give one that is")
-        return g_steps // self.n_gen * self.n_critic
+        """D's steps until G has been updated ``g_steps`` times; the last round is completed."""
+        return -(-g_steps // self.n_gen) * self.n_critic
 
     def configure_optimizers(self) -> list[Optimizer]:
         """D's and G's, over what is not frozen."""

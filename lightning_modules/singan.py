@@ -23,6 +23,7 @@ from datamodules.functional.quantise import to_uint8
 from datamodules.functional.resample import resampled
 from lightning_modules.adversarial import Terms
 from lightning_modules.base import OptimizerCallable
+from lightning_modules.contract import StatesItsData
 from lightning_modules.evaluating import evaluating
 from lightning_modules.gan import GAN
 from lightning_modules.generative import PANEL_STREAM
@@ -117,6 +118,16 @@ class SinGAN(GAN):
     def progress(self) -> float:
         """The share of the current scale's training that is done."""
         return min(1.0, (self.global_step - self.due_scale * self.scale_steps) / self.scale_steps)
+
+    def check_data(self, data: StatesItsData) -> None:
+        """The base's; first, the finest scale must have the photograph's shape."""
+        (_, *have), (_, *due) = self.G.out_shape, data.out_shape
+        if have != due:
+            raise ValueError(
+                f"the photograph is {due[0]} px high and {due[1]} wide, G's finest scale {have[0]} and {have[1]}: set"
+                f" model.generator.size and model.discriminator.size to {due}"
+            )
+        super().check_data(data)
 
     def at_scale(self, x: Tensor, scale: int) -> Tensor:
         """``x`` [N, 3, H, W] at the size of ``scale``."""

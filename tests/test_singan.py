@@ -58,6 +58,16 @@ def test_the_published_network_by_hand() -> None:
     assert G.noise_weights.tolist() == [1] + [0] * 8
 
 
+def test_a_photograph_of_another_shape_names_the_settings() -> None:
+    Image.new("RGB", (40, 24)).save("wide.png")
+    said = (
+        r"24 px high and 40 wide, G's finest scale 24 and 30: set model\.generator\.size and model\.discriminator\.size to"
+        r" \[24, 40\]"
+    )
+    with pytest.raises(ValueError, match=said):
+        small().check_data(Photo("wide.png", root="."))
+
+
 def test_only_the_current_scale_learns_and_those_below_stay_as_they_are() -> None:
     family = at(small(), 1)
     family.G.noise_weights[1] = 0.3
