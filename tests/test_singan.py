@@ -61,8 +61,8 @@ def test_the_published_network_by_hand() -> None:
 def test_a_photograph_of_another_shape_names_the_settings() -> None:
     Image.new("RGB", (40, 24)).save("wide.png")
     said = (
-        r"24 px high and 40 wide, G's finest scale 24 and 30: set model\.generator\.size and model\.discriminator\.size to"
-        r" \[24, 40\]"
+        r"24 px high and 40 wide, G's finest scale 24 and 30: set model\.generator\.size and "
+        r"model\.discriminator\.size to \[24, 40\]"
     )
     with pytest.raises(ValueError, match=said):
         small().check_data(Photo("wide.png", root="."))
