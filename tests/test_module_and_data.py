@@ -6,11 +6,9 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.strategies import SingleDeviceStrategy
 from style_toys import Many, Seen
 from torch import Tensor, nn
-from toys import mlps
+from toys import Elsewhere, mlps
 
 from datamodules.digits import Digits
 from lightning_modules.adversarial import Terms
@@ -193,13 +191,6 @@ def test_terms_are_looked_at_where_their_names_are_new(monkeypatch: pytest.Monke
     assert looks == ["GAN.d_loss", "GAN.g_loss"]
 
 
-class Elsewhere(CPUAccelerator):
-    """Has its device apart from where networks are built, as a GPU has."""
-
-    def setup_device(self, device: torch.device) -> None:
-        pass
-
-
 class AskedError(Exception):
     """Somebody has been asked."""
 
@@ -214,7 +205,7 @@ def whom(place: list[torch.device]) -> Callable[..., None]:
     return hook
 
 
-def test_checks_before_training_ask_networks_where_their_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_before_training_ask_networks_where_their_weights_are() -> None:
     places: list[torch.device] = []
     gan, style = (
         GAN(*mlps()),
@@ -222,11 +213,9 @@ def test_checks_before_training_ask_networks_where_their_weights_are(monkeypatch
     )
     gan.D.register_forward_pre_hook(whom(places))
     style.decoder.register_forward_pre_hook(whom(places))
-    monkeypatch.setattr(SingleDeviceStrategy, "teardown", lambda self: None)  # nothing comes back from there
-    elsewhere = SingleDeviceStrategy(torch.device("meta"), Elsewhere())
     for module, data in ((gan, Digits(size=8, batch_size=4)), (style, Many())):
         with pytest.raises(AskedError):
-            quiet("auto", max_steps=1, strategy=elsewhere).fit(module, datamodule=data)
+            quiet("auto", max_steps=1, strategy=Elsewhere()).fit(module, datamodule=data)
     assert {place.type for place in places} == {"meta"}
     assert len(places) == 4
 

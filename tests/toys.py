@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
@@ -192,6 +194,23 @@ def trainer(folder: Path, *callbacks: L.Callback, **settings: Any) -> L.Trainer:
     )
     options["plugins"] = [*options["plugins"], AtomicCheckpointIO()]
     return L.Trainer(callbacks=list(callbacks), default_root_dir=folder, **options)
+
+
+class Apart(CPUAccelerator):
+    """Has its device apart from where networks are built, as a GPU has."""
+
+    def setup_device(self, device: torch.device) -> None:
+        pass
+
+
+class Elsewhere(SingleDeviceStrategy):
+    """A run on the device "meta", whose tensors have no numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("meta"), Apart())
+
+    def teardown(self) -> None:
+        """Nothing comes back from there."""
 
 
 class Given(Scores):
