@@ -38,6 +38,7 @@ import torch
 from style_toys import Endless, One
 from test_cyclegan import small as cyclegan
 from torch import Tensor
+from torch.nn.functional import conv1d
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from toys import Elsewhere, Finite, dcgans, mlps, trainer
@@ -50,13 +51,12 @@ from lightning_modules.adversarial import TwoPlayerModule
 from lightning_modules.augment.ada import ADA, APA
 from lightning_modules.base import AtelierModule
 from lightning_modules.classifier import Classifier
-from lightning_modules.deep_image_prior import DeepImagePrior
 from lightning_modules.ema import EMASettings
 from lightning_modules.fixed_inputs import UniformNoise
 from lightning_modules.gan import GAN
 from lightning_modules.glo import GLO
 from lightning_modules.inpainting import Inpainting
-from lightning_modules.losses.bounds import ELBO, ImportanceWeighted
+from lightning_modules.losses.bounds import ImportanceWeighted
 from lightning_modules.losses.laplacian import LaplacianL1
 from lightning_modules.losses.matching import Cycle, Photometric, Smoothness
 from lightning_modules.losses.path_length import PathLength
@@ -70,7 +70,6 @@ from lightning_modules.networks.gated_conv import GatedNetwork
 from lightning_modules.networks.matting import AlphaGANMatting, DeepImageMatting
 from lightning_modules.networks.partial_conv import PartialConvUNet
 from lightning_modules.networks.patchgan import PatchGAN
-from lightning_modules.networks.quilting import Quilting
 from lightning_modules.networks.resolutions import Widths
 from lightning_modules.networks.skip import Skip
 from lightning_modules.networks.stylegan import StyleGANGenerator
@@ -78,64 +77,56 @@ from lightning_modules.networks.stylegan_discriminator import StyleGAN2Discrimin
 from lightning_modules.networks.unet import UNet
 from lightning_modules.networks.zero_dce import ZeroDCE
 from lightning_modules.pix2pix import Pix2Pix, Translation
+from lightning_modules.progan import Growth
 from lightning_modules.reconstruction import ReconstructionModule
 from lightning_modules.restoration_gan import InpaintingRestorationGAN, RestorationGAN
 from lightning_modules.restoring_gan import RestoringGAN
 from lightning_modules.srgan import SRGAN
 from lightning_modules.stylegan import StyleGAN
 from lightning_modules.super_resolution import SuperResolution
-from lightning_modules.texture import ExemplarTexture
 from lightning_modules.unrolled import UnrolledGAN
-from lightning_modules.vaegan import VAEGAN
 from lightning_modules.zero_dce import ZeroReference
 
-PRIOR = {"fixed_input": UniformNoise(8), "parameter_noise": 0.1}
 AVERAGE = EMASettings(half_life_kimg=0.01)
-TO_HERE = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default}  # what moves tensors, and may
-PICKS = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put_.default, torch.ops.aten.index_put.default}
-Case = tuple[L.LightningModule, L.LightningDataModule]
+MOVES = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default}
+PICKS = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default}
+Case = tuple[Any, L.LightningDataModule]
 
 
 class Apart(TorchDispatchMode):
-    """Fails where a tensor or a random stream of the CPU takes part in the work of the device.
+    """Fails where tensors or random streams of the CPU take part in the device's work, which meta notices in part.
 
-    meta sees to that itself in some operations only. As on a GPU, lone numbers of the CPU may stand in arithmetic, and
-    places in an index may lie there.
+    As on a GPU, lone numbers of the CPU may stand in arithmetic, and the places of an index may lie there.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = tree_leaves((args[0], args[2:]) if func in PICKS else (args, kwargs))
         out = func(*args, **(kwargs or {}))
-        tensors = [one for one in given if isinstance(one, Tensor)]
-        there = any(one.is_meta for one in [*tensors, *tree_leaves(out)] if isinstance(one, Tensor))
-        if there and func not in TO_HERE:
-            here = [one for one in tensors if one.device.type == "cpu" and one.ndim]
-            here += [one for one in given if isinstance(one, torch.Generator) and one.device.type == "cpu"]
-            assert not here, f"{func} on the device is given what lies on the CPU: {here}"
+        if func not in MOVES and any(isinstance(one, Tensor) and one.is_meta for one in tree_leaves((args, out))):
+            given = tree_leaves((args[0], args[2:]) if func in PICKS else (args, kwargs))
+            here = [one for one in given if isinstance(one, Tensor | torch.Generator) and one.device.type == "cpu"]
+            wrong = [one for one in here if isinstance(one, torch.Generator) or one.ndim]
+            assert not wrong, f"{func} works on the device and is given of the CPU: {wrong}"
         return out
+
+
+class Kept(L.Callback):
+    """The batch of a step, where it was moved to."""
+
+    batch: Any
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int) -> None:
+        self.batch = batch
+
+
+class OneBatch(Finite):
+    """The first batch without end: of a loader with a length, Lightning reads it on the device."""
+
+    def train_dataloader(self) -> Again:  # type: ignore[override]
+        return Again(self.train[0])  # type: ignore[arg-type]
 
 
 def digits(module: L.LightningModule) -> Case:
     return module, Digits(size=8, batch_size=4)
-
-
-class OneBatch(Finite):
-    """The first batch without end: Lightning reads how many there are on the device.
-
-    Attributes:
-        shapes: of x, y and the rest, without N.
-        truth: whether x is a clean image.
-        indexed: whether it is said which items a batch holds.
-    """
-
-    truth, indexed = True, True
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        return [tuple(part.shape[1:]) for part in self.train[0]]
-
-    def train_dataloader(self) -> Again:  # type: ignore[override]
-        return Again(self.train[0])  # type: ignore[arg-type]
 
 
 def of(module: Any, *batch: Tensor) -> Case:
@@ -149,7 +140,7 @@ def image(*shape: int) -> Tensor:
 
 
 def labels() -> Tensor:
-    return torch.zeros(len(image()), dtype=torch.long)
+    return torch.zeros(2, dtype=torch.long)
 
 
 def pair(module: L.LightningModule) -> Case:
@@ -160,10 +151,17 @@ def holed(module: L.LightningModule) -> Case:
     return of(module, image(), image(), torch.ones(2, 1, 16, 16, dtype=torch.bool))
 
 
-def seen_between_looks(module: DeepImagePrior) -> Case:
-    """Its first step, and each tenth, reads how far it is; the steps between do not."""
-    module.g_step = 1
-    return module, test_deep_image_prior.Given(*test_deep_image_prior.pair())
+def told(module: Any, **attributes: Any) -> Any:
+    """``module`` with these attributes."""
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+def prior() -> Case:
+    """Between its looks: at its first step and at each tenth it reads how far it is."""
+    net, noise, looks = Skip(8, 3, [4, 4], [2, 2]), UniformNoise(8), test_deep_image_prior
+    return told(looks.prior(net, fixed_input=noise, parameter_noise=0.1), g_step=1), looks.Given(*looks.pair())
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -176,7 +174,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "VAE": lambda: digits(test_vae.dcgan_vae(ema=AVERAGE)),
     "VAE: classes": lambda: digits(test_vae.dcgan_vae(10, bound=ImportanceWeighted(), samples=2)),
     "GLO": lambda: digits(GLO(dcgans()[0], 1437, [LaplacianL1(levels=1), MSE()], ema=AVERAGE)),
-    "ProGAN": lambda: digits(test_progan.progan(ema=AVERAGE)),
+    "ProGAN": lambda: digits(told(test_progan.progan(ema=AVERAGE), growth=Growth(0.002, 0.004))),
     "StyleGAN": lambda: digits(
         StyleGAN(StyleGANGenerator(8, 1, 6, 5, 2, Widths(32, 8)), StyleGAN2Discriminator(8, 1, Widths(32, 8)))
     ),
@@ -184,7 +182,9 @@ CASES: dict[str, Callable[[], Case]] = {
         test_stylegan2.stylegan2(augment=ADA(), pseudo_reals=APA(), path_length=PathLength(every=1), ema=AVERAGE)
     ),
     "R3GAN": lambda: digits(test_no_waiting.R3GAN(*test_r3gan.nets(10), ema=AVERAGE)),
-    "SinGAN": lambda: of(test_singan.small(), image(1, 3, 24, 30), labels()[:1]),
+    "SinGAN": lambda: of(
+        told(test_singan.small(), iterations=1, n_critic=1), image(1, 3, 24, 30), torch.zeros(1, dtype=torch.long)
+    ),
     "TextureGAN": lambda: of(test_texture.gan(), image(2, 3, 17, 17), labels()),
     "Classifier": lambda: digits(Classifier(CNN(width=2), ema=AVERAGE)),
     "ReconstructionModule": lambda: pair(
@@ -217,11 +217,12 @@ CASES: dict[str, Callable[[], Case]] = {
     "ZeroReference": lambda: of(ZeroReference(ZeroDCE(2)), *image(2, 2, 3, 32, 32)),
     "Retinex: first phase": lambda: pair(test_retinex.small(share=0.9)),
     "Retinex: both phases": lambda: pair(test_retinex.small()),
-    "DeepImagePrior": lambda: seen_between_looks(test_deep_image_prior.prior(Skip(8, 3, [4, 4], [2, 2]), **PRIOR)),
+    "DeepImagePrior": prior,
     "EnlightenGAN": lambda: pair(test_enlighten_gan.small()),
     "DeepMatting": lambda: of(DeepMatting(DeepImageMatting(1, 4, 8, 3)), *test_matting.batch(32)),
     "AlphaGAN": lambda: of(
-        AlphaGAN(AlphaGANMatting(4, [1] * 4, 4), PatchGAN(condition=1, layers=1, width=4, norm="none")), *test_matting.batch(32)
+        AlphaGAN(AlphaGANMatting(4, [1] * 4, 4), PatchGAN(condition=1, layers=1, width=4, norm="none")),
+        *test_matting.batch(32),
     ),
     "ImageOptimisation": lambda: (test_style_transfer.optimisation(), One(2)),
     "FastStyle": lambda: (test_style_transfer.fast(), Endless()),
@@ -238,9 +239,9 @@ def families() -> Iterator[type[AtelierModule]]:
         kinds += [one for one in type.__subclasses__(kind) if one not in kinds]
         left = [name for name in dir(kind) if getattr(getattr_static(kind, name), "__isabstractmethod__", False)]
         trains = kind.training_step is not L.LightningModule.training_step
+        trains = trains and (not issubclass(kind, TwoPlayerModule) or hasattr(kind, "d_loss"))
         if kind.__module__.startswith("lightning_modules.") and trains and not left:
-            if not issubclass(kind, TwoPlayerModule) or hasattr(kind, "d_loss"):
-                yield kind
+            yield kind
 
 
 def test_no_family_is_left_out() -> None:
@@ -249,14 +250,46 @@ def test_no_family_is_left_out() -> None:
     assert not lacking, f"{', '.join(lacking)}: give each family a case here, so that it is tried on another device"
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_family_trains_elsewhere(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # meta has none
     monkeypatch.setattr(base, "means_over_ranks", lambda *_: {})  # a row that is logged is read, and may be
-    module, data = CASES[case]()
+    monkeypatch.setattr(Tensor, "cpu", lambda self: self)  # so is a picture, which no step makes
+
+
+@pytest.mark.usefixtures(_as_on_a_gpu.__name__)
+@pytest.mark.parametrize("case", CASES)
+def test_a_family_trains_and_answers_elsewhere(case: str, tmp_path: Path) -> None:
+    (module, data), kept = CASES[case](), Kept()
     assert type(module).__name__ == case.partition(":")[0]
+    short = {"max_steps": 2, "log_every_n_steps": 1, "limit_val_batches": 0}
     with Apart():
-        trainer(
-            tmp_path, accelerator="auto", strategy=Elsewhere(), max_steps=2, log_every_n_steps=1, limit_val_batches=0
-        ).fit(module, datamodule=data)
-    assert {weight.device.type for weight in module.parameters()} == {"meta"}
+        trainer(tmp_path, kept, accelerator="auto", strategy=Elsewhere(), **short).fit(module, datamodule=data)
+        held_out = isinstance(data, One)
+        batch = [part.to("meta") for part in next(data.held_out())] if held_out else kept.batch
+        module.validation_step(batch, 0)
+        found = [module.predict_step(batch, 0), *module.panels().values(), *module.parameters()]
+    assert module.global_step == 2
+    assert {one.device.type for one in found} == {"meta"}
+
+
+THERE = torch.empty(3, device="meta")
+WRONG: dict[str, Callable[[], Any]] = {
+    "product": lambda: THERE[None] @ torch.ones(3, 1),
+    "convolution": lambda: conv1d(THERE[None, None], torch.ones(1, 1, 2)),
+    "stream": lambda: torch.randn(3, generator=torch.Generator(), device="meta"),
+    "picked": lambda: torch.ones(3)[THERE.long()],
+    "put": lambda: THERE.clone().index_put_((torch.tensor([0, 1]),), torch.ones(2)),
+}
+
+
+@pytest.mark.parametrize("work", WRONG)
+def test_what_meta_does_not_notice_is_noticed(work: str) -> None:
+    with Apart(), pytest.raises((AssertionError, RuntimeError), match=r"CPU|device"):
+        WRONG[work]()
+
+
+def test_what_a_gpu_allows_is_allowed() -> None:
+    with Apart():
+        assert (THERE[torch.tensor([0, 1])] * torch.tensor(2.0)).is_meta
+        assert THERE.copy_(torch.ones(3)).is_meta
