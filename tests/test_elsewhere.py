@@ -38,6 +38,7 @@ import torch
 from style_toys import Endless, One
 from test_cyclegan import small as cyclegan
 from torch import Tensor
+from torch.nn import Conv2d
 from torch.nn.functional import conv1d
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -57,11 +58,13 @@ from lightning_modules.gan import GAN
 from lightning_modules.glo import GLO
 from lightning_modules.inpainting import Inpainting
 from lightning_modules.losses.bounds import ImportanceWeighted
+from lightning_modules.losses.enlighten import SelfFeaturePreserving
 from lightning_modules.losses.laplacian import LaplacianL1
 from lightning_modules.losses.matching import Cycle, Photometric, Smoothness
 from lightning_modules.losses.path_length import PathLength
 from lightning_modules.losses.penalties import R1
 from lightning_modules.losses.reconstruction import L1, MSE, SSIM, Charbonnier
+from lightning_modules.losses.style import GramStyle
 from lightning_modules.matting import AlphaGAN, DeepMatting
 from lightning_modules.multi_view import MultiViewSuperResolution
 from lightning_modules.networks.cnn import CNN
@@ -70,6 +73,7 @@ from lightning_modules.networks.gated_conv import GatedNetwork
 from lightning_modules.networks.matting import AlphaGANMatting, DeepImageMatting
 from lightning_modules.networks.partial_conv import PartialConvUNet
 from lightning_modules.networks.patchgan import PatchGAN
+from lightning_modules.networks.random_filters import RandomFilters
 from lightning_modules.networks.resolutions import Widths
 from lightning_modules.networks.skip import Skip
 from lightning_modules.networks.stylegan import StyleGANGenerator
@@ -87,7 +91,7 @@ from lightning_modules.super_resolution import SuperResolution
 from lightning_modules.unrolled import UnrolledGAN
 from lightning_modules.zero_dce import ZeroReference
 
-AVERAGE = EMASettings(half_life_kimg=0.01)
+AVERAGE, LABELS = EMASettings(half_life_kimg=0.01), torch.zeros(2, dtype=torch.long)
 MOVES = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default}
 PICKS = {torch.ops.aten.index.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default}
 Case = tuple[Any, L.LightningDataModule]
@@ -101,11 +105,14 @@ class Apart(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func not in MOVES and any(isinstance(one, Tensor) and one.is_meta for one in tree_leaves((args, out))):
+        if func not in MOVES and any(
+            isinstance(one, Tensor) and one.is_meta for one in tree_leaves((args, kwargs, out))
+        ):
             given = tree_leaves((args[0], args[2:]) if func in PICKS else (args, kwargs))
             here = [one for one in given if isinstance(one, Tensor | torch.Generator) and one.device.type == "cpu"]
             wrong = [one for one in here if isinstance(one, torch.Generator) or one.ndim]
-            assert not wrong, f"{func} works on the device and is given of the CPU: {wrong}"
+            shapes = [list(getattr(one, "shape", ["a stream"])) for one in wrong]
+            assert not wrong, f"{func} works on the device and is given of the CPU: {shapes}"
         return out
 
 
@@ -139,10 +146,6 @@ def image(*shape: int) -> Tensor:
     return torch.rand(*(shape or (2, 3, 16, 16)))
 
 
-def labels() -> Tensor:
-    return torch.zeros(2, dtype=torch.long)
-
-
 def pair(module: L.LightningModule) -> Case:
     return of(module, image(), image())
 
@@ -168,8 +171,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "GAN": lambda: digits(GAN(*dcgans(), penalties=[R1(every=2)], ema=AVERAGE, d_clip=1.0)),
     "UnrolledGAN": lambda: digits(UnrolledGAN(*mlps(), unroll=2)),
     "LOGAN": lambda: digits(test_logan.logan()),
-    "LatentCycle: code": lambda: of(test_latent_cycle_feedback.cycle("code"), image(2, 1, 16, 16), labels()),
-    "LatentCycle: scores": lambda: of(test_latent_cycle_feedback.cycle("scores"), image(2, 1, 16, 16), labels()),
+    "LatentCycle: code": lambda: of(test_latent_cycle_feedback.cycle("code"), image(2, 1, 16, 16), LABELS),
+    "LatentCycle: scores": lambda: of(test_latent_cycle_feedback.cycle("scores"), image(2, 1, 16, 16), LABELS),
     "VAEGAN": lambda: digits(test_vaegan.vaegan(ema=AVERAGE)),
     "VAE": lambda: digits(test_vae.dcgan_vae(ema=AVERAGE)),
     "VAE: classes": lambda: digits(test_vae.dcgan_vae(10, bound=ImportanceWeighted(), samples=2)),
@@ -182,10 +185,8 @@ CASES: dict[str, Callable[[], Case]] = {
         test_stylegan2.stylegan2(augment=ADA(), pseudo_reals=APA(), path_length=PathLength(every=1), ema=AVERAGE)
     ),
     "R3GAN": lambda: digits(test_no_waiting.R3GAN(*test_r3gan.nets(10), ema=AVERAGE)),
-    "SinGAN": lambda: of(
-        told(test_singan.small(), iterations=1, n_critic=1), image(1, 3, 24, 30), torch.zeros(1, dtype=torch.long)
-    ),
-    "TextureGAN": lambda: of(test_texture.gan(), image(2, 3, 17, 17), labels()),
+    "SinGAN": lambda: of(told(test_singan.small(), iterations=1, n_critic=1), image(1, 3, 24, 30), LABELS[:1]),
+    "TextureGAN": lambda: of(test_texture.gan(), image(2, 3, 17, 17), LABELS),
     "Classifier": lambda: digits(Classifier(CNN(width=2), ema=AVERAGE)),
     "ReconstructionModule": lambda: pair(
         ReconstructionModule(DnCNN(channels=3, depth=3, width=4), [L1(), SSIM(), Charbonnier()], margin=2)
@@ -218,14 +219,17 @@ CASES: dict[str, Callable[[], Case]] = {
     "Retinex: first phase": lambda: pair(test_retinex.small(share=0.9)),
     "Retinex: both phases": lambda: pair(test_retinex.small()),
     "DeepImagePrior": prior,
-    "EnlightenGAN": lambda: pair(test_enlighten_gan.small()),
+    "EnlightenGAN": lambda: pair(test_enlighten_gan.small(preserving=SelfFeaturePreserving(Conv2d(3, 4, 3)))),
     "DeepMatting": lambda: of(DeepMatting(DeepImageMatting(1, 4, 8, 3)), *test_matting.batch(32)),
     "AlphaGAN": lambda: of(
         AlphaGAN(AlphaGANMatting(4, [1] * 4, 4), PatchGAN(condition=1, layers=1, width=4, norm="none")),
         *test_matting.batch(32),
     ),
     "ImageOptimisation": lambda: (test_style_transfer.optimisation(), One(2)),
-    "FastStyle": lambda: (test_style_transfer.fast(), Endless()),
+    "FastStyle": lambda: (
+        test_style_transfer.fast(features=RandomFilters(4, 9), terms=[GramStyle(["filters"])]),
+        Endless(),
+    ),
     "AdaptiveStyle": lambda: (test_adain.adaptive(), Endless()),
 }
 
