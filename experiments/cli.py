@@ -14,6 +14,8 @@ from experiments.errors import (
     InterruptedRunError,
     UserError,
     did_you_mean,
+    memory_is_full,
+    of_memory,
     of_the_system,
     print_any_name,
     report,
@@ -38,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(error)
     except OSError as error:  # a place that was sound when the command began: its disk is full, or it has gone
         return report(of_the_system(error))
+    except (MemoryError, RuntimeError) as error:
+        if not memory_is_full(error):
+            raise
+        return report(of_memory(error))
     except SystemExit as leaving:  # jsonargparse's --print_config, and Lightning after Ctrl-C
         return leaving.code if isinstance(leaving.code, int) else 1
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ import torch
 
 from datamodules.workers import DataError
 from experiments.cpu import cpu_at_speed
-from experiments.errors import RunError, UserError, memory_is_full, sentence_of
+from experiments.errors import TOO_LARGE_A_STEP, RunError, UserError, memory_is_full, sentence_of
 from experiments.half_precision import warning
 from experiments.house import HOUSE
 from experiments.lightning_cli import AtelierCLI, hush_lightning, users_mistakes
@@ -80,9 +80,7 @@ def dry_run(argv: Sequence[str]) -> int:
         except (MemoryError, RuntimeError) as error:
             if not memory_is_full(error):
                 raise
-            raise RunError(
-                "a step does not fit the memory of the device: lower data.batch_size, or give model.micro_batch"
-            ) from error
+            raise RunError(TOO_LARGE_A_STEP) from error
     lines(report(cli, trainer, rehearsal))
     return 0
 

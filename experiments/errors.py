@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
+TOO_LARGE_A_STEP = "a step does not fit the memory of the device: lower data.batch_size, or give model.micro_batch"
+
 
 class AtelierError(Exception):
     """Ends the command with one sentence on stderr and ``exit_code``."""
@@ -94,6 +96,13 @@ def memory_is_full(error: BaseException) -> bool:
     """
     of_device = type(error).__name__ == "OutOfMemoryError"  # this file imports no torch
     return of_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def of_memory(error: BaseException) -> RunError:
+    """What the command line says of a full memory that no command has made a sentence of."""
+    failed = RunError("the memory of the device does not suffice: ask for less at a time, or for smaller images")
+    failed.__cause__ = error
+    return failed
 
 
 def of_the_system(error: OSError) -> RunError:

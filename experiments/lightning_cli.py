@@ -27,7 +27,7 @@ from experiments.errors import UserError, disk_is_full, of_the_system, sentence_
 from experiments.house import HOUSE, SCORES, plugins
 from experiments.layers import as_text, check_top, keep_off, one_length, one_length_options
 from experiments.optimizers import spelt_out
-from experiments.ranks import two_player_strategy
+from experiments.ranks import strategy_for_idle
 from experiments.values import check_optimizers, check_values, check_widths
 from lightning_modules.metrics.protocol import INCEPTION, metric_name
 
@@ -210,7 +210,7 @@ class AtelierCLI(LightningCLI):
         settings["plugins"] = plugins(as_list(settings["plugins"]), settings["sync_batchnorm"])
         settings["default_root_dir"] = str(root)
         with users_mistakes(TypeError):
-            settings["strategy"] = two_player_strategy(self.parser, self.config, self.model) or settings["strategy"]
+            settings["strategy"] = strategy_for_idle(self.parser, self.config, self.model) or settings["strategy"]
             return L.Trainer(**settings)
 
 

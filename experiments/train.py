@@ -13,7 +13,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from datamodules.workers import DataError, told
 from experiments.catalogue import find_file
 from experiments.cpu import cpu_at_speed
-from experiments.errors import InterruptedRunError, RunError, UserError, disk_is_full, sentence_of
+from experiments.errors import (
+    TOO_LARGE_A_STEP,
+    InterruptedRunError,
+    RunError,
+    UserError,
+    disk_is_full,
+    memory_is_full,
+    sentence_of,
+)
 from experiments.half_precision import warning
 from experiments.layers import read_layer
 from experiments.lightning_cli import USERS, AtelierCLI, Layer, hush_lightning
@@ -204,6 +212,10 @@ def translated(error: BaseException, opening: Opening, run: RunDirectory) -> Bas
     if disk_is_full(error):
         kept = f"the last whole checkpoint is kept in {show(run.path)}" if opening.begun else "nothing was begun"
         return RunError(f"the disk is full: {kept}; make room, then go on with --resume")
+    if memory_is_full(error):
+        return RunError(
+            f"{TOO_LARGE_A_STEP} (the run is kept in {show(run.path)})" if opening.begun else TOO_LARGE_A_STEP
+        )
     error = told(error)
     if isinstance(error, FloatingPointError) or (opening.begun and isinstance(error, DataError | ContractError)):
         return RunError(f"{sentence_of(error)} (the run is kept in {show(run.path)})")

@@ -44,6 +44,7 @@ class TwoPlayerModule(AtelierModule):
         **shared: the arguments of ``AtelierModule``.
     """
 
+    leaves_idle = True
     G: Any  # a Network; each family says which, and what it asks of it
     simultaneous = False  # whether G's update comes first, before D has moved
 

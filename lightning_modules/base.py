@@ -43,6 +43,7 @@ class AtelierModule(L.LightningModule):
 
     value_range: ValueRange | None = None
     other_names: ClassVar[Mapping[str, str]] = {}  # beginnings of weights' names in other families, and here
+    leaves_idle: ClassVar[bool] = False  # a step gives some of the trained weights no gradient, which plain DDP awaits
     answer_is_trained: ClassVar[bool] = False  # predictions are one image that training made, not computed of a batch
 
     def __init__(

@@ -86,6 +86,7 @@ class Retinex(Restoring, OnePlayerModule):
         ValueError: a share that leaves a phase without steps, or a loss twice.
     """
 
+    leaves_idle = True
     network: Explained
 
     def __init__(

@@ -13,7 +13,7 @@ from toys import Recording, dcgans, free_port, same, start, trainer, wait
 from datamodules.digits import Digits
 from lightning_modules.augment.ada import ADA
 from lightning_modules.augment.pipeline import Blit, ColourChange, Geometry, Operation, Pipeline
-from lightning_modules.augment.warp import CENTRE, SYM6, down, up, warp
+from lightning_modules.augment.warp import CENTRE, SYM6, Bilinear, down, up, warp
 from lightning_modules.callbacks.checkpoints import Checkpoints
 from lightning_modules.callbacks.clock import Clock
 from lightning_modules.losses.penalties import R1
@@ -47,6 +47,23 @@ def test_up_and_down_is_nothing() -> None:
     there = up(x, 9)
     there = torch.cat([there[:-1], there[:-1]])[: 2 * 9 + 10]  # one period after the other
     assert (down(x, 9) @ there - torch.eye(9)).abs().max() < 1e-11
+
+
+def test_a_bilinear_sample_is_twice_differentiable_without_torchs_second_derivative() -> None:
+    x = torch.rand(2, 3, 5, 7, dtype=torch.double, requires_grad=True)
+    grid = 2.6 * torch.rand(2, 4, 6, 2, dtype=torch.double) - 1.3  # some of it beyond the border
+    assert torch.equal(Bilinear.apply(x, grid), torch.nn.functional.grid_sample(x, grid, align_corners=True))
+    assert torch.autograd.gradcheck(lambda x: Bilinear.apply(x, grid), x)
+    assert torch.autograd.gradgradcheck(lambda x: Bilinear.apply(x, grid).pow(3), x)
+    inverse = torch.eye(2, 3, dtype=torch.double)[None].repeat(2, 1, 1)
+    (slope,) = torch.autograd.grad(warp(x, inverse).square().sum(), x, create_graph=True)
+    walk, names = [slope.grad_fn], set()
+    while walk:
+        node = walk.pop()
+        if node is not None and node not in names:
+            names.add(node)
+            walk += [one for one, _ in node.next_functions]
+    assert not [name for name in map(str, names) if "GridSampler" in name or "grid_sampler" in name]
 
 
 def test_the_identity_warps_to_the_image() -> None:

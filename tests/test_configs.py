@@ -84,10 +84,17 @@ def asked(name: str, options: str, *overlays: str) -> tuple[AtelierCLI, Strategy
     return cli, cli.make_trainer(Path("nowhere")).strategy
 
 
-@pytest.mark.parametrize("devices", ["--trainer.devices 2", "--trainer.num_nodes 2"])
-def test_two_players_on_several_devices_need_no_overlay(devices):
-    cli, strategy = asked("gan/dcgan_digits", devices)
-    overlaid, expected = asked("gan/dcgan_digits", devices, "multi_gpu")
+@pytest.mark.parametrize(
+    ("name", "devices"),
+    [
+        ("gan/dcgan_digits", "--trainer.devices 2"),
+        ("gan/dcgan_digits", "--trainer.num_nodes 2"),
+        ("low_light/retinex_lowlight64", "--trainer.devices 2"),  # one player, two phases: one network of both is idle
+    ],
+)
+def test_what_leaves_weights_idle_needs_no_overlay_on_several_devices(name, devices):
+    cli, strategy = asked(name, devices)
+    overlaid, expected = asked(name, devices, "multi_gpu")
     assert type(strategy) is type(expected) is DDPStrategy
     assert cli.resolved["trainer"]["strategy"] == overlaid.resolved["trainer"]["strategy"]
     assert yaml.safe_load(cli.text) == AtelierCLI([("config.yaml", cli.resolved)], []).resolved  # as a resume reads it
@@ -96,7 +103,7 @@ def test_two_players_on_several_devices_need_no_overlay(devices):
     assert [strategy._ddp_kwargs[name] for name in wrapped] == [True, False]
 
 
-def test_a_strategy_is_chosen_for_two_players_on_several_devices_alone():
+def test_a_strategy_is_chosen_for_idle_weights_on_several_devices_alone():
     for name, options, kept in (
         ("gan/dcgan_digits", "--trainer.devices 1", "auto"),
         ("gan/dcgan_digits", "--trainer.devices auto", "auto"),

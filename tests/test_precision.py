@@ -1,12 +1,24 @@
-"""Full precision on a GPU: whichever way the user switched TF32 on, it is off inside, and as it was afterwards."""
+"""Full precision: whichever way the user switched TF32 on, it is off inside, and scores ask networks in it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
+from noise_sets import SHAPE, noise, protocol
+from test_vae_nll import vae
+from torch import Tensor
+from toys import mlps
 
+from datamodules.digits import Digits
 from datamodules.functional.precision import full_precision
+from lightning_modules.base import AtelierModule
+from lightning_modules.callbacks.likelihood import LogLikelihood
+from lightning_modules.callbacks.scores import MeasuredScores
+from lightning_modules.gan import GAN
+from lightning_modules.metrics.evaluate import fakes
+from lightning_modules.vae import VAE
 
 GPU = torch.device("cuda")
 PLACES = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
@@ -55,3 +67,28 @@ def test_tf32_is_off_inside_and_as_it_was_afterwards(switch: Callable[[], None])
     with pytest.raises(ValueError, match="inside"), full_precision(GPU):
         raise ValueError("inside")
     assert stated() == before
+
+
+class Asked(MeasuredScores):
+    def measure(self, module: AtelierModule) -> dict[str, float]:
+        return {"mixed": torch.is_autocast_enabled("cpu")}
+
+
+def test_scores_ask_networks_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def drawn(n: int) -> Tensor:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return noise(n)
+
+    def infer(*_: Any) -> None:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        raise KeyError
+
+    monkeypatch.setattr(VAE, "infer", infer)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert list(fakes(drawn, protocol(100), SHAPE))
+        assert Asked().score(GAN(*mlps()), "val") == {"val/mixed": False}
+        with pytest.raises(KeyError):
+            LogLikelihood().measure(vae(), Digits(size=8).reference("test"), [1])
+    assert seen == [False, False]

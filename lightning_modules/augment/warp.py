@@ -8,6 +8,8 @@ itself after two sides, and one such period is enlarged. The authors' code pads 
 by one image, which makes shapes depend on the draw.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -36,8 +38,46 @@ def warp(x: Tensor, inverse: Tensor) -> Tensor:
     source = torch.einsum("nij,hwj->nhwi", inverse[:, :, :2], place) + inverse[:, None, None, :, 2]
     far = constant((W - 1, H - 1), x.device, x.dtype)
     sample = (2 * source + far + CENTRE) % (4 * far)
-    warped = grid_sample(up(x, H) @ x @ up(x, W).mT, sample / (2 * far) - 1, align_corners=True)
+    warped = Bilinear.apply(up(x, H) @ x @ up(x, W).mT, sample / (2 * far) - 1)
     return down(x, H) @ warped @ down(x, W).mT
+
+
+class Bilinear(torch.autograd.Function):
+    """``grid_sample`` of an image at places that need no gradient, as often differentiable as asked.
+
+    It is linear in the image, so that its derivative is its adjoint and the adjoint's is itself again. PyTorch knows
+    the second derivative, which R1 and R2 take through augmented images, from 2.12 on.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, grid: Tensor) -> Tensor:
+        """``image`` [N, C, H, W] at ``grid`` [N, h, w, 2] in [-1, 1]: [N, C, h, w], 0 beyond the border."""
+        ctx.save_for_backward(grid)
+        ctx.shape = image.shape
+        return grid_sample(image, grid, align_corners=True)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
+        """The adjoint, of the image alone."""
+        return Spread.apply(grad[0], ctx.saved_tensors[0], ctx.shape), None
+
+
+class Spread(torch.autograd.Function):
+    """The adjoint of ``Bilinear``: what is at each place goes to the pixels that it was read from."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+        """``value`` [N, C, h, w] at ``grid`` [N, h, w, 2]: an image of ``shape``."""
+        ctx.save_for_backward(grid)
+        image: Tensor = torch.ops.aten.grid_sampler_2d_backward(
+            value, value.new_zeros(shape), grid, 0, 0, True, (True, False)
+        )[0]
+        return image
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+        """The sampling itself."""
+        return Bilinear.apply(grad[0], ctx.saved_tensors[0]), None, None
 
 
 def reflect(place: Tensor, far: int) -> Tensor:

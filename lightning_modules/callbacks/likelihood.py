@@ -16,6 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from datamodules.functional.keys import key, seed_streams
+from datamodules.functional.precision import full_precision
 from datamodules.functional.quantise import from_uint8
 from lightning_modules.callbacks.collapse import say
 from lightning_modules.callbacks.progress import clock_time
@@ -119,7 +120,7 @@ class LogLikelihood(Scores):
         means = Nats([*(f"nll@{count}" for count in counts), "elbo", "reconstruction", "kl"]).to(module.device)
         active = ActiveUnits(module.G.z_dim).to(module.device)
         devices = [module.device] if module.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
+        with torch.random.fork_rng(devices=devices), torch.no_grad(), full_precision(module.device):
             for x, y in self.blocks(module, data):
                 first = module.infer(x, y, min(self.chunk, counts[0]))
                 kl, reconstruction = first.kl.sum(1), -first.log_px.mean(0)

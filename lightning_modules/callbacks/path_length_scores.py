@@ -8,7 +8,6 @@ from torch import Tensor
 
 from datamodules.functional.hashes import sha256_of
 from datamodules.functional.keys import key
-from datamodules.functional.precision import full_precision
 from lightning_modules.base import AtelierModule
 from lightning_modules.callbacks.scores import MeasuredScores, data_of
 from lightning_modules.evaluating import evaluating
@@ -101,7 +100,7 @@ class PathLengthScores(MeasuredScores):
             for block in range(rank, blocks, world):
                 torch.manual_seed(key(self.seed, PATH_STREAM, block))
                 count = max(self.samples - block * BLOCK, 0)  # 0 on a rank beyond the last block
-                with full_precision(module.device), evaluating(module.evaluated_generator):
+                with evaluating(module.evaluated_generator):
                     images = self.step(module.evaluated_generator, min(BLOCK, max(count, 1)), block, module)
                     start, end = (self.features(network, image, module)[:count] for image in images)
                 metric.update(start, end, self.epsilon)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
+from datamodules.functional.precision import full_precision
 from lightning_modules.base import AtelierModule
 from lightning_modules.contract import GivesReference
 
@@ -128,7 +129,7 @@ class MeasuredScores(Scores):
 
     @abstractmethod
     def measure(self, module: AtelierModule) -> dict[str, float]:
-        """The scores, by name, over all ranks; random streams are left as they were."""
+        """The scores, by name, over all ranks, asked for in full precision; random streams are left as they were."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The base's; then score what is not trained yet, where that is asked."""
@@ -150,6 +151,7 @@ class MeasuredScores(Scores):
 
     def score(self, module: AtelierModule, prefix: str) -> dict[str, float]:
         """Measure and keep; the scores are named after ``prefix``."""
-        scores = self.measure(module)
+        with full_precision(module.device):
+            scores = self.measure(module)
         self.keep(module, scores)
         return {f"{prefix}/{name}": value for name, value in scores.items()}

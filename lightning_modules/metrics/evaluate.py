@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.functional.keys import key
+from datamodules.functional.precision import full_precision
 from lightning_modules.metrics.base import (
     EvaluationMetric,
     Extractor,
@@ -192,11 +193,14 @@ def floor(
 
 
 def fakes(generator: Sample, protocol: Protocol, shape: tuple[int, ...]) -> Iterator[Block]:
-    """This rank's blocks of fakes, with their numbers and classes. The last block is drawn whole and cut."""
+    """This rank's blocks of fakes, with their numbers and classes, made in full precision.
+
+    The last block is drawn whole and cut.
+    """
     rank, world = rank_and_world()
     for block in range(rank, -(-protocol.fakes // protocol.block), world):
         start = block * protocol.block
-        with _stream(key(protocol.seed, block)):
+        with _stream(key(protocol.seed, block)), full_precision(_device()):
             drawn = generator(protocol.block)
         sample, labels = (drawn, None) if isinstance(drawn, Tensor) else drawn
         _check_fakes(sample, shape)
@@ -219,10 +223,15 @@ def _check_fakes(sample: Tensor, shape: tuple[int, ...]) -> None:
 @contextmanager
 def _stream(seed: int) -> Iterator[None]:
     # Of a GPU only the current one: the others belong to other ranks, and asking them would open a context on each.
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
+    device = _device()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def _device() -> torch.device:
+    """Where this process draws: on its GPU, as soon as it has made use of one."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_initialized() else torch.device("cpu")
 
 
 @dataclass
