@@ -189,7 +189,8 @@ COMMANDS = {
   --run                first run what is missing, and go on with what was cut off; after Ctrl-C too
   --own                your own runs alone, and what the committed ones have beside: with --run, the table made anew
   --dry_run            print the commands that --run would run, and how long each would take
-  --jobs N             N cells at a time, which share the cores unless OMP_NUM_THREADS is set (1; of slurm, all)
+  --jobs N             N cells at a time, which share the cores unless OMP_NUM_THREADS is set, and of several GPUs
+                       have one each (1; of slurm, all)
   --executor NAME      local, or slurm: one job a cell, with --slurm.partition NAME, --slurm.gpus N (1) and
                        --slurm.hours N (24); what else sbatch needs in its own SBATCH_* variables""",
         _table,

@@ -12,7 +12,7 @@ from datamodules.functional.cores import cores
 from experiments.errors import UserError, one_line
 from experiments.table_jobs import Cell, End, Going, Outcome, Place, attempt, begin
 
-THREADS = "OMP_NUM_THREADS"
+THREADS, GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 EVERY = 1_000_000  # jobs: as many as there are cells
 
 
@@ -49,11 +49,37 @@ class Executor(ABC):
 
 
 class LocalExecutor(Executor):
-    """On this machine, whose cores the cells share evenly unless OMP_NUM_THREADS says how many each has."""
+    """On this machine, whose cores the cells share evenly unless OMP_NUM_THREADS says how many each has.
+
+    Of several GPUs each cell is given one, that with the fewest cells on it.
+    """
+
+    def __init__(self, place: Place, at_once: int) -> None:
+        super().__init__(place, at_once)
+        self.begun: list[tuple[str, Going]] = []  # by GPU
 
     def submit(self, cell: Cell) -> Going | Outcome:
         """Start a process."""
-        return begin(cell, self.place, shared_threads(self.at_once))
+        if len(self.gpus) < 2:
+            return begin(cell, self.place, shared_threads(self.at_once))
+        self.begun = [(gpu, going) for gpu, going in self.begun if going.process.poll() is None]
+        busy = [gpu for gpu, _ in self.begun]
+        gpu = min(self.gpus, key=busy.count)
+        going = begin(cell, self.place, shared_threads(self.at_once) | {GPUS: gpu})
+        if isinstance(going, Going):
+            self.begun.append((gpu, going))
+        return going
+
+    @cached_property
+    def gpus(self) -> list[str]:
+        """The GPUs that may be used, by their names in CUDA_VISIBLE_DEVICES; none where one cell at a time has all."""
+        if self.at_once == 1:
+            return []
+        if GPUS in os.environ:
+            return [name for name in os.environ[GPUS].split(",") if name]
+        import torch
+
+        return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def shared_threads(jobs: int) -> dict[str, str]:
