@@ -14,6 +14,7 @@ from torch import Tensor
 
 from datamodules.damage import Holed
 from datamodules.functional.constants import constant
+from datamodules.functional.devices import sent
 from datamodules.functional.keys import key
 from datamodules.functional.masks import turned
 from datamodules.functional.quantise import UNIT, from_uint8
@@ -119,7 +120,7 @@ class HoledImages(PairDataModule):
         x = from_uint8(self.by_scale[0].cut(item, self.target)[0], UNIT)
         number = torch.randint(len(self.pool), item.shape, device=self.pool.device)
         turn = torch.randint(8, item.shape, device=self.pool.device)
-        return self.holed(x, turned(self.pool[number], turn).to(x.device))
+        return self.holed(x, sent(turned(self.pool[number], turn), x.device))
 
     def holed(self, x: Tensor, hole: Tensor) -> Holed:
         """``x`` [N, 3, H, W] in [0, 1] with ``hole`` [N, 1, H, W] in it."""

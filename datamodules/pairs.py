@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datamodules.base import data_root
 from datamodules.functional.colour import full_luma8, luma8
+from datamodules.functional.devices import sent
 from datamodules.functional.hashes import sha256_of
 from datamodules.functional.quantise import UNIT, ValueRange, from_uint8
 from datamodules.pair_files import other_folders, read_images
@@ -191,7 +192,7 @@ class PairDataModule(StreamDataModule[Patches]):
         drawn = self.draw(batch[0])
         if not isinstance(batch, IndexedBatch):
             return drawn
-        return batch._replace(x=drawn[0], y=drawn[1], item=batch.item.to(self.target))
+        return batch._replace(x=drawn[0], y=drawn[1], item=sent(batch.item, self.target))
 
     def draw(self, item: Tensor) -> tuple[Tensor, ...]:
         """The patches of the numbers ``item`` [N], places and turns (and scale, and damage) drawn from the stream.

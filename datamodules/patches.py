@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from datamodules.functional.devices import sent
 from datamodules.stream import Batch, Feed, ItemSet
 
 Turns = Literal["all", "flips", "vertical", "mirror", "none"]
@@ -178,8 +179,8 @@ class Patches(ItemSet):
         places = self._anywhere(item) if self.grid is None else self.grid.places(item)
         turn = self.turn[torch.randint(len(self.turn), item.shape, device=item.device)]
         large = Places(places.image, places.top * self.scale, places.left * self.scale)
-        x = self.x.cut(large, self.side, turn).to(device)
-        return x, None if self.y is None else self.y.cut(places, self.side // self.scale, turn).to(device)
+        x = sent(self.x.cut(large, self.side, turn), device)
+        return x, None if self.y is None else sent(self.y.cut(places, self.side // self.scale, turn), device)
 
     def _anywhere(self, image: Tensor) -> Places:
         free = self.small[image] - self.side // self.scale + 1  # [N, 2]

@@ -194,6 +194,19 @@ def test_a_step_on_a_gpu_with_bytes_held_by_the_cpu(folder):
     assert run.global_step == 2
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["two scales", "holes"])
+def test_a_batch_made_on_the_cpu_goes_to_the_gpu_without_waiting(folder, kind, monkeypatch):
+    data, item = made(kind, folder), torch.tensor([0, 2, 1])
+    monkeypatch.setattr(PairDataModule, "target", torch.device("cuda"))
+    data.draw(item)  # what is made once is made here
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        assert {part.device.type for part in data.draw(item)} == {"cuda"}
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_an_epoch_on_a_grid_is_every_patch_once(folder):
     data = module(folder, stride=4, turns="none", colour="grey")
     sizes = ((20, 16), (20, 18), (32, 12), (12, 40))  # the images', cropped to a multiple of the scale
